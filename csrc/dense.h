@@ -1,0 +1,245 @@
+/* The three products of a dense layer: forward x w, weight gradient xT dz, input gradient dz wT. All tiling lives here.
+ *
+ * Each is the same outer product: a tile of outputs stays in registers while k runs, one word of the right operand and one broadcast float of
+ * the left one meeting in a fused multiply-add. So every output is one fma chain over k in order, started at the bias, at zero or at what an
+ * earlier block of rows has left, and its bits depend neither on the tile it falls into nor on the width of a word. Nothing is packed:
+ * the right operand is read as it lies, and twelve rows a tile hide its latency (the measurements are in docs/roofline.md).
+ *
+ * Outputs are stored with +0.0f added, so that a sum that skips exact zeros cannot be told from one that adds them. */
+
+#ifndef NN_DENSE_H
+#define NN_DENSE_H
+
+#include "optimizer.h"
+
+/* A tile: rows TILE_M and fewer, words TILE_N. With 32 registers 24 accumulators are in flight, with 16 there are 12; two fma pipes of
+ * latency 4 want at least 8. */
+#if VEC_REGISTERS == 32
+#define TILE_M 12
+#define TILE_ROWS(X) X(12) X(8) X(4)
+#else
+#define TILE_M 6
+#define TILE_ROWS(X) X(6) X(4)
+#endif
+#define TILE_N 2
+#define UNROLL _Pragma("GCC unroll 16")
+
+/* c (M,N) = finish(start + a (M,K) b (K,N)) and what may become of it. a(m,k) lies at a[m * am + k * ak], start(m,n) at
+ * start[m * lds + n]: lds = 0 repeats one row, the bias. */
+typedef struct product {
+    float *c;
+    ptrdiff_t ldc;
+    const float *start; /* NULL: zero */
+    ptrdiff_t lds;
+    const float *a;
+    ptrdiff_t am, ak;
+    const float *b;
+    ptrdiff_t ldb;
+    ptrdiff_t K;
+    int finish;
+    float learning_rate; /* FINISH_SGD: c -= learning_rate * sum */
+} product;
+
+/* One tile of M rows and N words at (m, n). M, N and part are constants where this is inlined. */
+INLINE void tile(const int M, const int N, const int part, vmask tail, const product *p, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t m, ptrdiff_t n) {
+    vec sum[12][8];
+    const float *a = p->a + m * am;
+    const float *b = p->b + n;
+    float *c = p->c + m * p->ldc + n;
+    if (p->start) {
+        const float *start = p->start + m * p->lds + n;
+        UNROLL for (int i = 0; i < M; i++) {
+            UNROLL for (int j = 0; j < N; j++) sum[i][j] = vload_part(start + i * p->lds + j * VW, part, tail);
+        }
+    } else {
+        UNROLL for (int i = 0; i < M; i++) {
+            UNROLL for (int j = 0; j < N; j++) sum[i][j] = vzero();
+        }
+    }
+    const ptrdiff_t K = p->K, ldb = p->ldb;
+    for (ptrdiff_t k = 0; k < K; k++, a += ak, b += ldb) {
+        vec word[8];
+        UNROLL for (int j = 0; j < N; j++) word[j] = vload_part(b + j * VW, part, tail);
+        UNROLL for (int i = 0; i < M; i++) {
+            const vec left = vset(a[i * am]);
+            UNROLL for (int j = 0; j < N; j++) sum[i][j] = vfma(left, word[j], sum[i][j]);
+        }
+    }
+    const ptrdiff_t ldc = p->ldc;
+    if (p->finish == FINISH_SGD) {
+        const vec rate = vset(p->learning_rate);
+        UNROLL for (int i = 0; i < M; i++) {
+            UNROLL for (int j = 0; j < N; j++) {
+                float *w = c + i * ldc + j * VW;
+                vstore_part(w, vfnma(rate, sum[i][j] + 0.0f, vload_part(w, part, tail)), part, tail);
+            }
+        }
+    } else if (p->finish == FINISH_RELU) {
+        UNROLL for (int i = 0; i < M; i++) {
+            UNROLL for (int j = 0; j < N; j++) vstore_part(c + i * ldc + j * VW, vrelu(sum[i][j]) + 0.0f, part, tail);
+        }
+    } else {
+        UNROLL for (int i = 0; i < M; i++) {
+            UNROLL for (int j = 0; j < N; j++) vstore_part(c + i * ldc + j * VW, sum[i][j] + 0.0f, part, tail);
+        }
+    }
+}
+
+/* Tall tiles take a multiple of four rows; 8 of them are 4 + 4 rather than 6 + 2. */
+#define TALL(M) for (; m + (M) <= tall && !((M) == 6 && tall - m == 8); m += (M))
+#define TALL_FULL(M) TALL(M) tile(M, TILE_N, 0, none, p, am, ak, m, n);
+#define TALL_PART(M) TALL(M) tile(M, 1, 1, tail, p, am, ak, m, n);
+
+/* All tiles of rows [m0, m1), N columns. Columns outside, rows inside: a panel of b stays in the second-level cache for all rows. The last one to three
+ * rows take wider tiles, which need as many chains in flight. */
+INLINE void product_tiles(const product *p, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) {
+    const vmask none = vtail(VW);
+    const ptrdiff_t tall = m0 + ((m1 - m0) & ~(ptrdiff_t)3);
+    ptrdiff_t n = 0;
+    if (tall > m0) {
+        for (; n + TILE_N * VW <= N; n += TILE_N * VW) {
+            ptrdiff_t m = m0;
+            TILE_ROWS(TALL_FULL)
+        }
+        for (; n < N; n += VW) {
+            const vmask tail = vtail(N - n);
+            ptrdiff_t m = m0;
+            TILE_ROWS(TALL_PART)
+        }
+    }
+    for (ptrdiff_t m = tall; m < m1;) {
+        const int rows = m1 - m >= 2 ? 2 : 1;
+        n = 0;
+        if (rows == 2) {
+            for (; n + 4 * VW <= N; n += 4 * VW) tile(2, 4, 0, none, p, am, ak, m, n);
+            for (; n < N; n += VW) tile(2, 1, 1, vtail(N - n), p, am, ak, m, n);
+        } else {
+            for (; n + 8 * VW <= N; n += 8 * VW) tile(1, 8, 0, none, p, am, ak, m, n);
+            for (; n + 4 * VW <= N; n += 4 * VW) tile(1, 4, 0, none, p, am, ak, m, n);
+            for (; n < N; n += VW) tile(1, 1, 1, vtail(N - n), p, am, ak, m, n);
+        }
+        m += rows;
+    }
+}
+
+/* a along rows (x w and dz wT) and along columns (xT dz): two instances, each with one stride known to be 1. */
+static void product_rows(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) { product_tiles(p, p->am, 1, m0, m1, N); }
+static void product_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) { product_tiles(p, 1, p->ak, m0, m1, N); }
+
+/* One output per row: too narrow for words over the outputs. The chain is split into 16, k mod 16, joined by a fixed tree, then the bias. */
+static void dense_forward_narrow(float *a, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I) {
+    enum { CHAINS = 16 / VW };
+    for (ptrdiff_t r = 0; r < R; r++, x += I) {
+        vec sum[CHAINS];
+        float lane[16];
+        UNROLL for (int c = 0; c < CHAINS; c++) sum[c] = vzero();
+        for (ptrdiff_t k = 0; k < I; k += 16) {
+            UNROLL for (int c = 0; c < CHAINS; c++) {
+                const ptrdiff_t at = k + c * VW;
+                if (at + VW <= I) {
+                    sum[c] = vfma(vload(x + at), vload(w + at), sum[c]);
+                } else if (at < I) {
+                    const vmask tail = vtail(I - at);
+                    sum[c] = vfma(vload_tail(x + at, tail), vload_tail(w + at, tail), sum[c]);
+                }
+            }
+        }
+        UNROLL for (int c = 0; c < CHAINS; c++) vstore(lane + c * VW, sum[c]);
+        for (int half = 8; half; half /= 2) {
+            for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+        }
+        a[r] = lane[0] + (b ? b[0] : 0.0f) + 0.0f;
+    }
+}
+
+static void dense_forward(float *a, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                          const nn_activation *activation, float parameter) {
+    if (O == 1) {
+        dense_forward_narrow(a, x, w, b, R, I);
+        activation->forward(a, R, O, parameter);
+        return;
+    }
+    const product p = {.c = a, .ldc = O, .start = b, .lds = 0, .a = x, .am = I, .ak = 1, .b = w, .ldb = O, .K = I, .finish = activation->fused};
+    product_rows(&p, 0, R, O);
+    if (!activation->fused && activation->forward != linear_forward) activation->forward(a, R, O, parameter);
+}
+
+static void dense_dx(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O) {
+    const product p = {.c = dx, .ldc = I, .a = dz, .am = O, .ak = 1, .b = wt, .ldb = I, .K = O, .finish = FINISH_STORE};
+    product_rows(&p, 0, R, I);
+}
+
+/* The gradient of weights [i0, i1) x O as a product. One output is turned on its side, so that words run over the inputs: the same chains. */
+static void weight_gradient(product p, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
+    p.K = R;
+    if (O == 1) {
+        p.a = dz, p.am = 1, p.ak = 1;
+        p.b = x + i0, p.ldb = I;
+        p.c += i0;
+        if (p.start) p.start += i0;
+        product_columns(&p, 0, 1, i1 - i0);
+    } else {
+        p.a = x, p.am = 1, p.ak = I;
+        p.b = dz, p.ldb = O;
+        product_columns(&p, i0, i1, O);
+    }
+}
+
+static void dense_dw(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0,
+                     ptrdiff_t i1) {
+    const product p = {.c = dw, .ldc = O, .start = start, .lds = O, .finish = FINISH_STORE};
+    weight_gradient(p, dz, x, R, I, O, i0, i1);
+}
+
+/* Floats of gradient that wait in the first-level cache for a rule that cannot be applied in registers. */
+#define GRADIENT_STRIP 4096
+
+static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I,
+                            ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
+    if (rule->fused == FINISH_SGD) {
+        const product p = {.c = w, .ldc = O, .start = start, .lds = O, .finish = FINISH_SGD, .learning_rate = step->c[0]};
+        weight_gradient(p, dz, x, R, I, O, i0, i1);
+        return;
+    }
+    float strip[GRADIENT_STRIP];
+    const ptrdiff_t columns = O < GRADIENT_STRIP / TILE_M ? O : GRADIENT_STRIP / TILE_M / (TILE_N * VW) * (TILE_N * VW);
+    const ptrdiff_t rows = O == 1 ? GRADIENT_STRIP : GRADIENT_STRIP / columns / TILE_M * TILE_M;
+    for (ptrdiff_t i = i0; i < i1; i += rows) {
+        const ptrdiff_t m = i1 - i < rows ? i1 - i : rows;
+        for (ptrdiff_t o = 0; o < O; o += columns) {
+            const ptrdiff_t n = O - o < columns ? O - o : columns, at = i * O + o;
+            product p = {.c = strip, .ldc = n, .start = start ? start + at : NULL, .lds = O, .K = R, .finish = FINISH_STORE};
+            if (O == 1) {
+                p.a = dz, p.am = 1, p.ak = 1, p.b = x + i, p.ldb = I;
+                product_columns(&p, 0, 1, m);
+            } else {
+                p.a = x + i, p.am = 1, p.ak = I, p.b = dz + o, p.ldb = O;
+                product_columns(&p, 0, m, n);
+            }
+            float *slot[NN_MAX_SLOTS] = {NULL};
+            for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s]; s++) slot[s] = slots[s] + at;
+            rule->update(w + at, slot, strip, O, n, m, n, step);
+        }
+    }
+}
+
+static void dense_db(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O) {
+    FOR_WORDS(O, {
+        vec sum = start ? vload_part(start + i, PART, tail) : vzero();
+        for (ptrdiff_t r = 0; r < R; r++) sum = sum + vload_part(dz + r * O + i, PART, tail);
+        vstore_part(db + i, sum + 0.0f, PART, tail);
+    });
+}
+
+/* In squares, so that both sides stay within a few cache lines. */
+static void transpose(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
+    enum { SQUARE = 16 };
+    for (ptrdiff_t first = i0; first < i1; first += SQUARE) {
+        const ptrdiff_t last = first + SQUARE < i1 ? first + SQUARE : i1;
+        for (ptrdiff_t o = 0; o < O; o++) {
+            for (ptrdiff_t i = first; i < last; i++) wt[o * I + i] = w[i * O + o];
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,104 @@
+/* The kernels of one instruction set, as a table of functions and of rows that describe themselves.
+ *
+ * Everything above this header (net.c, the seam) is compiled once and reaches the arithmetic through `nn_kernels`. Names of activations, losses,
+ * update rules and metrics are written down once, in the tables behind these pointers; ids are places in those tables.
+ *
+ * Shapes: x (R,I), w (I,O), b (O), a and z (R,O), all C-ordered and contiguous; R rows, I inputs, O outputs, K outputs of the last layer.
+ * No kernel allocates, keeps state or fails. Arguments: outputs, inputs, sizes. */
+
+#ifndef NN_KERNELS_H
+#define NN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NN_MAX_SLOTS 3
+#define NN_MAX_HYPER 6
+#define NN_MAX_METRICS 8
+#define NN_BLOCK_ROWS 256 /* the most rows that pass through a layer at once */
+
+typedef struct nn_activation {
+    const char *name;
+    bool has_parameter;
+    float parameter; /* the default */
+    bool whole_row;  /* softmax: a value depends on the whole row, so that n below must be the row's length */
+    int fused;       /* what the tile of dense_forward can do at its store; 0: compose */
+    void (*forward)(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter);                                      /* z -> a, in place */
+    void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
+} nn_activation;
+
+/* Targets of a loss or metric for R rows: labels (R) or values (R,K), whichever the row's `sparse` says. */
+typedef struct nn_targets {
+    const int32_t *labels;
+    const float *values;
+} nn_targets;
+
+typedef struct nn_loss {
+    const char *name;
+    const char *link; /* the activation that it fuses with, or NULL */
+    bool sparse;
+    /* Row losses (R), and with dz not NULL the gradient of scale * sum of row losses, both times weight[r] unless weight is NULL.
+     * from_logits: p (R,K) holds logits and leaves as probabilities; dz is with respect to the logits. NULL where there is no link.
+     * from_outputs: a (R,K) is what the last layer gives, and dz is with respect to that. */
+    void (*from_logits)(float *row_loss, float *dz, float *p, nn_targets y, const float *weight, ptrdiff_t R, ptrdiff_t K, float scale);
+    void (*from_outputs)(float *row_loss, float *da, const float *a, nn_targets y, const float *weight, ptrdiff_t R, ptrdiff_t K, float scale);
+} nn_loss;
+
+typedef struct nn_metric {
+    const char *name;
+    bool sparse;
+    double (*sum)(const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K); /* over the rows, added in order */
+} nn_metric;
+
+/* Constants of one step, made in double from the hyperparameters and the step t = 1, 2, ... */
+typedef struct nn_step {
+    float c[NN_MAX_HYPER];
+} nn_step;
+
+typedef struct nn_rule {
+    const char *name;
+    const char *hyper[NN_MAX_HYPER + 1]; /* names, NULL at the end */
+    const char *slots[NN_MAX_SLOTS + 1];
+    int fused; /* what the tile of the weight gradient can do at its store; 0: compose */
+    void (*prepare)(nn_step *step, const double *hyper, int64_t t);
+    /* rows x n floats of w and of each slot (leading dimension ldw), and of g (ldg) */
+    void (*update)(float *w, float *const *slots, const float *g, ptrdiff_t ldw, ptrdiff_t ldg, ptrdiff_t rows, ptrdiff_t n, const nn_step *step);
+} nn_rule;
+
+typedef struct nn_kernels {
+    const char *name;
+    const nn_activation *activations; /* each table ends with a row without name */
+    const nn_loss *losses;
+    const nn_metric *metrics;
+    const nn_rule *rules;
+    /* a = act(x w + b); b may be NULL */
+    void (*dense_forward)(float *a, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                          const nn_activation *activation, float parameter);
+    /* Rows [i0, i1) of dw = start + xT dz. start: NULL for zero, or dw itself to continue its chains. */
+    void (*dense_dw)(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0,
+                     ptrdiff_t i1);
+    /* The same gradient, given to the rule as it leaves the registers and never stored. */
+    void (*dense_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I,
+                            ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
+    /* db = start + sum of the rows of dz */
+    void (*dense_db)(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O);
+    /* dx = dz wT; wt (O,I) is the transpose of w */
+    void (*dense_dx)(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O);
+    /* Columns [i0, i1) of wt (O,I), from rows [i0, i1) of w (I,O). */
+    void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
+    /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
+    bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
+} nn_kernels;
+
+/* The table of this machine: the widest set that CPU and operating system offer, or the one that `force` names. NULL if it is not to be had. */
+const nn_kernels *nn_kernels_select(const char *force);
+
+/* The i-th set that this machine can run, widest first; NULL past the last. */
+const nn_kernels *nn_kernels_available(int i);
+
+/* Denormals off for this thread; returns the mode to be given back. */
+uint32_t nn_float_mode_enter(void);
+void nn_float_mode_leave(uint32_t mode);
+
+#endif

@@ -1,0 +1,78 @@
+/* A dense network: parameters, workspace, and the passes over data. Plain loops over batches and layers; all arithmetic is in the kernels.
+ *
+ * Parameters and each optimizer slot are flat arrays with the same offsets: per layer w (I,O), then b (O), each starting on a cache line; the
+ * padding between is zero. A net is used by one thread at a time, except that nn_predict may run in many. */
+
+#ifndef NN_NET_H
+#define NN_NET_H
+
+#include "kernels.h"
+
+typedef enum nn_status {
+    NN_OK,
+    NN_NO_MEMORY,
+    NN_NOT_FINITE,  /* the loss of a batch; its update was not made */
+    NN_INTERRUPTED, /* the poll function said so; the current step was not made */
+} nn_status;
+
+typedef struct nn_layer {
+    ptrdiff_t inputs, outputs;
+    const nn_activation *activation;
+    float parameter;
+    bool dense, bias;
+    ptrdiff_t w, b; /* offsets into the flat arrays; of a layer without: 0 */
+} nn_layer;
+
+typedef struct nn_workspace nn_workspace;
+
+typedef struct nn_net {
+    const nn_kernels *kernels;
+    ptrdiff_t depth;
+    nn_layer *layers;
+    ptrdiff_t size; /* floats in params and in each slot, padding included */
+    float *params;
+    float *slots[NN_MAX_SLOTS];
+    const nn_rule *rule;
+    const nn_loss *loss;
+    bool linked;      /* loss and last activation are computed together, from the logits */
+    bool from_logits; /* the loss applies its link to what the net gives */
+    ptrdiff_t metrics_count;
+    const nn_metric **metrics;
+    int64_t step;            /* updates made */
+    nn_workspace *workspace; /* grows with the batch up to NN_BLOCK_ROWS rows; NULL until needed */
+} nn_net;
+
+/* Rows of inputs (n, inputs) with their targets and weights (or NULL). */
+typedef struct nn_data {
+    const float *x;
+    nn_targets y;
+    const float *weight;
+    ptrdiff_t n;
+} nn_data;
+
+/* Called between blocks of rows, some milliseconds apart, with the rows done in this call. Not zero: stop. */
+typedef int (*nn_poll)(void *context, int64_t rows_done);
+
+/* layers is copied; inputs, w and b of each are filled in here. NULL if there is no memory. */
+nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t depth, ptrdiff_t inputs);
+void nn_net_free(nn_net *net);
+
+/* Loss, update rule and metrics; zeroes slots and step. The one place where it is decided whether loss and last activation fuse. */
+nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics, ptrdiff_t metrics_count);
+
+/* Steps over rows order[start:stop] (order NULL: as they lie) in batches; the last one may be smaller. totals[0] += weighted row losses, totals[1 + m] += metric m,
+ * of the batches whose step was made. *batch: how many those are. */
+nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size, const double *hyper,
+                   double *totals, nn_poll poll, void *context, int64_t *batch);
+
+/* The same totals without training. */
+nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context);
+
+/* out (n, outputs of the last layer) */
+nn_status nn_predict(const nn_net *net, float *out, const float *x, ptrdiff_t n, nn_poll poll, void *context);
+
+/* Zeroed floats on a cache line, in pages of 2 MiB where that helps; freed with nn_free. The only allocator. NULL if there is no memory. */
+void *nn_alloc(size_t bytes);
+void nn_free(void *memory);
+
+#endif

@@ -1,0 +1,128 @@
+/* Vector words of one instruction set: the only file with intrinsics.
+ *
+ * A word holds VW floats. Arithmetic and comparison are the compiler's own vector operators, so that only what they lack is spelled out
+ * here: fused multiply-add, square root, partial loads and stores. A kernel written on these words runs on every instruction set, and gives
+ * the same bits on each one that has FMA, because no operation here depends on VW. A partial load pads with zeros; nothing behind a
+ * tail is read or written.
+ *
+ * The includer defines VEC_AVX512, VEC_AVX2, VEC_NEON or VEC_PORTABLE and opens the compiler's target region around this file. */
+
+#ifndef NN_VEC_H
+#define NN_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if defined(VEC_AVX512)
+
+#define VW 16
+#define VEC_REGISTERS 32
+typedef __m512 vec;
+typedef __mmask16 vmask;
+INLINE vmask vtail(ptrdiff_t n) { return n >= VW ? (vmask)0xffff : (vmask)((1u << n) - 1u); }
+INLINE vec vload(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void vstore(float *p, vec v) { _mm512_storeu_ps(p, v); }
+INLINE vec vload_tail(const float *p, vmask m) { return _mm512_maskz_loadu_ps(m, p); }
+INLINE void vstore_tail(float *p, vec v, vmask m) { _mm512_mask_storeu_ps(p, m, v); }
+INLINE vec vset(float x) { return _mm512_set1_ps(x); }
+INLINE vec vfma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vec vfnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
+INLINE vec vsqrt(vec a) { return _mm512_sqrt_ps(a); }
+
+#elif defined(VEC_AVX2)
+
+#define VW 8
+#define VEC_REGISTERS 16
+typedef __m256 vec;
+typedef __m256i vmask;
+INLINE vmask vtail(ptrdiff_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n >= VW ? VW : (int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE vec vload(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void vstore(float *p, vec v) { _mm256_storeu_ps(p, v); }
+INLINE vec vload_tail(const float *p, vmask m) { return _mm256_maskload_ps(p, m); }
+INLINE void vstore_tail(float *p, vec v, vmask m) { _mm256_maskstore_ps(p, m, v); }
+INLINE vec vset(float x) { return _mm256_set1_ps(x); }
+INLINE vec vfma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE vec vfnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
+INLINE vec vsqrt(vec a) { return _mm256_sqrt_ps(a); }
+
+#else /* four floats: NEON, or any machine at all */
+
+#define VW 4
+typedef float vec __attribute__((vector_size(16)));
+typedef ptrdiff_t vmask; /* how many lanes count */
+INLINE vmask vtail(ptrdiff_t n) { return n < VW ? n : VW; }
+INLINE vec vload(const float *p) {
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+INLINE void vstore(float *p, vec v) { memcpy(p, &v, sizeof v); }
+INLINE vec vload_tail(const float *p, vmask n) {
+    vec v = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (ptrdiff_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+INLINE void vstore_tail(float *p, vec v, vmask n) {
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = v[i];
+}
+INLINE vec vset(float x) { return (vec){x, x, x, x}; }
+#if defined(VEC_NEON)
+#define VEC_REGISTERS 32
+INLINE vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+INLINE vec vfnma(vec a, vec b, vec c) { return (vec)vfmsq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+INLINE vec vsqrt(vec a) { return (vec)vsqrtq_f32((float32x4_t)a); }
+#else
+#define VEC_REGISTERS 16
+INLINE vec vfma(vec a, vec b, vec c) { return a * b + c; } /* two roundings: the one set whose bits differ */
+INLINE vec vfnma(vec a, vec b, vec c) { return c - a * b; }
+INLINE vec vsqrt(vec a) {
+    for (int i = 0; i < VW; i++) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+}
+#endif
+
+#endif
+
+/* What follows is the compiler's vector arithmetic alone. A comparison of two words is an ivec of 0 and -1. */
+
+typedef int32_t ivec __attribute__((vector_size(4 * VW)));
+
+INLINE vec vzero(void) { return vset(0.0f); }
+INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+INLINE vec vabs(vec a) { return (vec)((ivec)a & 0x7fffffff); }
+
+/* The larger of two words; b where either is NaN. */
+INLINE vec vmax(vec a, vec b) { return vselect((ivec)(a > b), a, b); }
+
+/* A word, whole or part, by one pair of names: kernels call these with a constant `part`, so that the choice costs nothing. */
+INLINE vec vload_part(const float *p, int part, vmask tail) { return part ? vload_tail(p, tail) : vload(p); }
+INLINE void vstore_part(float *p, vec v, int part, vmask tail) {
+    if (part) {
+        vstore_tail(p, v, tail);
+    } else {
+        vstore(p, v);
+    }
+}
+
+/* Runs BODY over n floats in words: i is the place, PART and tail say whether this is the last, incomplete word. */
+#define FOR_WORDS(n, BODY)                                                                                                                 \
+    do {                                                                                                                                   \
+        ptrdiff_t i = 0;                                                                                                                   \
+        const vmask tail = vtail((n) % VW);                                                                                                \
+        for (; i + VW <= (n); i += VW) {                                                                                                   \
+            enum { PART = 0 };                                                                                                             \
+            BODY                                                                                                                           \
+        }                                                                                                                                  \
+        if (i < (n)) {                                                                                                                     \
+            enum { PART = 1 };                                                                                                             \
+            BODY                                                                                                                           \
+        }                                                                                                                                  \
+        (void)tail;                                                                                                                        \
+    } while (0)
+
+#endif

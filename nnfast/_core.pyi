@@ -1,0 +1,106 @@
+"""Types of the native extension (csrc/ behind _core.pyx)."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Progress = Callable[[int], object] | None
+
+ACTIVATIONS: dict[str, float | None]
+"""Name -> default parameter, None where it takes none."""
+LOSSES: dict[str, str | None]
+"""Name -> the activation whose logits it fuses with."""
+METRICS: tuple[str, ...]
+RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+"""Update rule -> names of its hyperparameters, names of its slots."""
+
+def available_instruction_sets() -> tuple[str, ...]: ...
+def instruction_set() -> str: ...
+def set_instruction_set(name: str) -> None:
+    """Of nets made and kernels called from now on; "" is the widest. ValueError if this machine cannot run it."""
+
+def build_info() -> dict[str, str]: ...
+
+class Net:
+    """A dense network in native memory; a layer is (units, activation, its parameter, has_kernel, use_bias)."""
+
+    def __init__(self, input_size: int, layers: Sequence[tuple[int, str, float, bool, bool]]) -> None: ...
+    @property
+    def instruction_set(self) -> str: ...
+    @property
+    def params(self) -> Float32:
+        """All parameters, flat and writable: per layer w (I,O), then b (O,), each on a cache line."""
+    @property
+    def tensors(self) -> list[Float32]:
+        """Writable views: kernel (I,O), bias (O,) of each layer."""
+    def split(self, flat: Float32) -> list[Float32]:
+        """The same views of any flat array of the size of `params`."""
+    def compile(self, loss: str, from_logits: bool, rule: str, metrics: Sequence[str]) -> None: ...
+    @property
+    def slots(self) -> tuple[Float32, ...]: ...
+    @property
+    def step(self) -> int: ...
+    @step.setter
+    def step(self, value: int) -> None: ...
+    def train(
+        self,
+        x: Float32,
+        y: NDArray[np.generic],
+        sample_weight: Float32 | None,
+        order: NDArray[np.uint32] | None,
+        start: int,
+        stop: int,
+        batch_size: int,
+        hyper: Sequence[float],
+        totals: NDArray[np.float64],
+        progress: Progress,
+    ) -> None:
+        """Steps over rows order[start:stop] in batches; adds row losses and metrics of the steps made to totals."""
+    def evaluate(
+        self,
+        x: Float32,
+        y: NDArray[np.generic],
+        sample_weight: Float32 | None,
+        totals: NDArray[np.float64],
+        progress: Progress,
+    ) -> None: ...
+    def predict(self, x: Float32, out: Float32, progress: Progress) -> None: ...
+
+def uniform(n: int, seed: int, stream: int) -> NDArray[np.float64]: ...
+def normal(n: int, seed: int, stream: int) -> NDArray[np.float64]: ...
+def truncated_normal(n: int, seed: int, stream: int) -> NDArray[np.float64]: ...
+def shuffle(order: NDArray[np.uint32], seed: int, epoch: int) -> None: ...
+def first_nonfinite(x: Float32) -> int: ...
+def dense_forward(out: Float32, x: Float32, w: Float32, b: Float32 | None, activation: str, parameter: float) -> None: ...
+def dense_backward(
+    dw: Float32, db: Float32, dx: Float32 | None, dz: Float32, x: Float32, w: Float32, wt: Float32 | None
+) -> None: ...
+def dense_backward_update(
+    w: Float32,
+    b: Float32 | None,
+    dx: Float32 | None,
+    dz: Float32,
+    x: Float32,
+    wt: Float32 | None,
+    rule: str,
+    hyper: Sequence[float],
+    slots_w: Sequence[Float32],
+    slots_b: Sequence[Float32 | None],
+    step: int,
+) -> None: ...
+def activation_forward(a: Float32, activation: str, parameter: float) -> None: ...
+def activation_backward(dz: Float32, da: Float32, a: Float32, activation: str, parameter: float) -> None: ...
+def loss_rows(
+    row_loss: Float32,
+    gradient: Float32,
+    scratch: Float32 | None,
+    outputs: Float32,
+    y: NDArray[np.generic],
+    loss: str,
+    sample_weight: Float32 | None,
+    from_logits: bool,
+) -> None: ...
+def update(w: Float32, g: Float32, slots: Sequence[Float32], rule: str, hyper: Sequence[float], step: int) -> None: ...
+def math(function: str, x: Float32) -> Float32: ...

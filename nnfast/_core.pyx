@@ -1,0 +1,786 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=True
+"""The seam between Python and the engine in csrc/.
+
+Each function checks its arguments, releases the GIL, makes one C call and turns its status into an exception. No mathematics, no defaults and no memory
+management live here; `_core.pyi` gives the types, `kernels.py` and `models.py` the documentation for users.
+"""
+
+import os
+
+import numpy as np
+
+from nnfast.errors import NonFiniteError
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool  # C11's bool, of the same size
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+
+cdef extern from *:
+    """
+    #undef I  /* <complex.h>, which NumPy includes, takes the letter for itself; here it counts inputs */
+    """
+
+cdef extern from "kernels.h" nogil:
+    enum: NN_MAX_SLOTS, NN_MAX_HYPER, NN_MAX_METRICS
+    ctypedef struct nn_activation:
+        const char *name
+        bint has_parameter
+        float parameter
+        void (*forward)(float *, ptrdiff_t, ptrdiff_t, float) noexcept nogil
+        void (*backward)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, float) noexcept nogil
+    ctypedef struct nn_targets:
+        const int32_t *labels
+        const float *values
+    ctypedef struct nn_loss:
+        const char *name
+        const char *link
+        bint sparse
+        void (*from_logits)(float *, float *, float *, nn_targets, const float *, ptrdiff_t, ptrdiff_t, float) noexcept nogil
+        void (*from_outputs)(float *, float *, const float *, nn_targets, const float *, ptrdiff_t, ptrdiff_t, float) noexcept nogil
+    ctypedef struct nn_metric:
+        const char *name
+        bint sparse
+    ctypedef struct nn_step:
+        float c[6]
+    ctypedef struct nn_rule:
+        const char *name
+        const char *hyper[7]
+        const char *slots[4]
+        void (*prepare)(nn_step *, const double *, int64_t) noexcept nogil
+        void (*update)(float *, float **, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_step *) noexcept nogil
+    ctypedef struct nn_kernels:
+        const char *name
+        const nn_activation *activations
+        const nn_loss *losses
+        const nn_metric *metrics
+        const nn_rule *rules
+        void (*dense_forward)(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float) noexcept nogil
+        void (*dense_dw)(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*dense_dw_update)(float *, float **, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                                const nn_rule *, const nn_step *) noexcept nogil
+        void (*dense_db)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*transpose)(float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        cbool (*math)(float *, const float *, ptrdiff_t, const char *) noexcept nogil
+    const nn_kernels *nn_kernels_select(const char *)
+    const nn_kernels *nn_kernels_available(int)
+    uint32_t nn_float_mode_enter()
+    void nn_float_mode_leave(uint32_t)
+
+cdef extern from "net.h" nogil:
+    ctypedef enum nn_status:
+        NN_OK, NN_NO_MEMORY, NN_NOT_FINITE, NN_INTERRUPTED
+    ctypedef struct nn_layer:
+        ptrdiff_t inputs, outputs
+        const nn_activation *activation
+        float parameter
+        bint dense, bias
+        ptrdiff_t w, b
+    ctypedef struct nn_net:
+        ptrdiff_t depth, size
+        nn_layer *layers
+        float *params
+        float *slots[3]
+        int64_t step
+        ptrdiff_t metrics_count
+    ctypedef struct nn_data:
+        const float *x
+        nn_targets y
+        const float *weight
+        ptrdiff_t n
+    ctypedef int (*nn_poll)(void *, int64_t) noexcept
+    nn_net *nn_net_new(const nn_kernels *, const nn_layer *, ptrdiff_t, ptrdiff_t)
+    void nn_net_free(nn_net *)
+    nn_status nn_net_compile(nn_net *, const nn_loss *, bint, const nn_rule *, const nn_metric **, ptrdiff_t)
+    nn_status nn_train(nn_net *, const nn_data *, const uint32_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double *, double *, nn_poll, void *, int64_t *)
+    nn_status nn_evaluate(nn_net *, const nn_data *, double *, nn_poll, void *)
+    nn_status nn_predict(const nn_net *, float *, const float *, ptrdiff_t, nn_poll, void *)
+
+cdef extern from "random.h" nogil:
+    void nn_random_uniform(double *, ptrdiff_t, uint64_t, uint64_t)
+    void nn_random_normal(double *, ptrdiff_t, uint64_t, uint64_t)
+    void nn_random_truncated_normal(double *, ptrdiff_t, uint64_t, uint64_t)
+    void nn_random_shuffle(uint32_t *, ptrdiff_t, uint64_t, uint64_t)
+
+cdef extern from *:
+    """
+    #if defined(__clang__)
+    #define NN_COMPILER "clang " __clang_version__
+    #else
+    #define NN_COMPILER "gcc " __VERSION__
+    #endif
+    #if defined(__SANITIZE_ADDRESS__)
+    #define NN_BUILD "sanitized"
+    #else
+    #define NN_BUILD "release"
+    #endif
+    /* The place of the first value that is not finite, or -1. Sixteen at a time: a float is not finite where its exponent is all ones. */
+    static ptrdiff_t first_not_finite(const float *x, ptrdiff_t n) {
+        ptrdiff_t i = 0;
+        for (; i + 16 <= n; i += 16) {
+            uint32_t worst = 0, bits[16];
+            memcpy(bits, x + i, sizeof bits);
+            for (int k = 0; k < 16; k++) worst |= (bits[k] & 0x7f800000u) == 0x7f800000u;
+            if (worst) break;
+        }
+        for (; i < n; i++) {
+            uint32_t bits;
+            memcpy(&bits, x + i, sizeof bits);
+            if ((bits & 0x7f800000u) == 0x7f800000u) return i;
+        }
+        return -1;
+    }
+    /* The place of the first integer outside [0, bound), or -1; and the same for rows. */
+    static ptrdiff_t first_outside(const int32_t *x, ptrdiff_t n, ptrdiff_t bound) {
+        for (ptrdiff_t i = 0; i < n; i++) {
+            if (x[i] < 0 || x[i] >= bound) return i;
+        }
+        return -1;
+    }
+    static ptrdiff_t first_row_outside(const uint32_t *x, ptrdiff_t n, ptrdiff_t bound) {
+        uint32_t largest = 0;
+        for (ptrdiff_t i = 0; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+        if ((ptrdiff_t)largest < bound) return -1;
+        for (ptrdiff_t i = 0; i < n; i++) {
+            if ((ptrdiff_t)x[i] >= bound) return i;
+        }
+        return -1;
+    }
+    """
+    const char *NN_COMPILER
+    const char *NN_BUILD
+    ptrdiff_t first_not_finite(const float *, ptrdiff_t) nogil
+    ptrdiff_t first_outside(const int32_t *, ptrdiff_t, ptrdiff_t) nogil
+    ptrdiff_t first_row_outside(const uint32_t *, ptrdiff_t, ptrdiff_t) nogil
+
+
+# The instruction set of this process.
+
+cdef const nn_kernels *kernels = NULL
+
+
+def available_instruction_sets():
+    names = []
+    while nn_kernels_available(len(names)) != NULL:
+        names.append((<bytes> nn_kernels_available(len(names)).name).decode())
+    return tuple(names)
+
+
+def instruction_set():
+    return (<bytes> kernels.name).decode()
+
+
+def set_instruction_set(name):
+    global kernels
+    cdef bytes wanted = name.encode()
+    cdef const nn_kernels *found = nn_kernels_select(wanted)
+    if found == NULL:
+        raise ValueError(
+            f"instruction set (NNFAST_ISA): expected one of {', '.join(available_instruction_sets())} on this machine, received {name!r}"
+        )
+    kernels = found
+
+
+set_instruction_set(os.environ.get("NNFAST_ISA", ""))
+
+
+def build_info():
+    return {"compiler": (<bytes> NN_COMPILER).decode(), "build": (<bytes> NN_BUILD).decode()}
+
+
+# The tables, read once; ids are places in them and the same in every instruction set.
+
+cdef dict read_activations():
+    cdef dict table = {}
+    cdef const nn_activation *row = kernels.activations
+    while row.name != NULL:
+        table[(<bytes> row.name).decode()] = row.parameter if row.has_parameter else None
+        row += 1
+    return table
+
+
+cdef dict read_losses():
+    cdef dict table = {}
+    cdef const nn_loss *row = kernels.losses
+    while row.name != NULL:
+        table[(<bytes> row.name).decode()] = (<bytes> row.link).decode() if row.link != NULL else None
+        row += 1
+    return table
+
+
+cdef tuple read_metrics():
+    cdef list table = []
+    cdef const nn_metric *row = kernels.metrics
+    while row.name != NULL:
+        table.append((<bytes> row.name).decode())
+        row += 1
+    return tuple(table)
+
+
+cdef tuple names(const char *const *row):
+    cdef list found = []
+    while row[0] != NULL:
+        found.append((<bytes> row[0]).decode())
+        row += 1
+    return tuple(found)
+
+
+cdef dict read_rules():
+    cdef dict table = {}
+    cdef const nn_rule *row = kernels.rules
+    while row.name != NULL:
+        table[(<bytes> row.name).decode()] = (names(<const char *const *> row.hyper), names(<const char *const *> row.slots))
+        row += 1
+    return table
+
+
+ACTIVATIONS = read_activations()
+LOSSES = read_losses()
+METRICS = read_metrics()
+RULES = read_rules()
+
+cdef dict activation_ids = {name: i for i, name in enumerate(ACTIVATIONS)}
+cdef dict loss_ids = {name: i for i, name in enumerate(LOSSES)}
+cdef dict metric_ids = {name: i for i, name in enumerate(METRICS)}
+cdef dict rule_ids = {name: i for i, name in enumerate(RULES)}
+
+
+cdef Py_ssize_t row_id(dict ids, object name, str argument) except -1:
+    if name not in ids:
+        raise ValueError(f"{argument}: expected one of {', '.join(ids)}, received {name!r}")
+    return ids[name]
+
+
+# Checks. Each returns the array's memory.
+
+cdef object fail(object a, str name, str expected):
+    if not isinstance(a, np.ndarray):
+        return TypeError(f"{name}: expected {expected}, received {type(a).__name__}; convert it with numpy.asarray")
+    array = <cnp.ndarray> a
+    layout = "" if array.flags.c_contiguous else ", not C-contiguous (remedy: numpy.ascontiguousarray)"
+    if array.flags.c_contiguous and not array.flags.writeable:
+        layout = ", read-only"
+    error = TypeError if (expected.split()[0] != str(array.dtype)) else ValueError
+    return error(f"{name}: expected {expected}, received {array.dtype} of shape {(<object> array).shape}{layout}")
+
+
+cdef bint fits(object a, int kind, int ndim, Py_ssize_t d0, Py_ssize_t d1, bint write):
+    """Whether a is an ndarray of that type, C-contiguous and aligned, of shape (d0, d1); -1: any size."""
+    if not cnp.PyArray_Check(a):
+        return False
+    cdef cnp.ndarray array = <cnp.ndarray> a
+    if cnp.PyArray_TYPE(array) != kind or cnp.PyArray_NDIM(array) != ndim:
+        return False
+    cdef int wanted = cnp.NPY_ARRAY_CARRAY if write else cnp.NPY_ARRAY_CARRAY_RO
+    if not cnp.PyArray_CHKFLAGS(array, wanted) or not cnp.PyArray_ISNOTSWAPPED(array):
+        return False
+    if ndim >= 1 and d0 >= 0 and cnp.PyArray_DIM(array, 0) != d0:
+        return False
+    return not (ndim >= 2 and d1 >= 0 and cnp.PyArray_DIM(array, 1) != d1)
+
+
+cdef str extent(Py_ssize_t size, str letter):
+    return letter if size < 0 else str(size)
+
+
+cdef float *matrix(object a, str name, Py_ssize_t rows, Py_ssize_t columns, bint write=False) except? NULL:
+    if not fits(a, cnp.NPY_FLOAT32, 2, rows, columns, write):
+        raise fail(a, name, f"float32 C-contiguous array of shape ({extent(rows, 'rows')}, {extent(columns, 'columns')}){', writable' if write else ''}")
+    return <float *> cnp.PyArray_DATA(<cnp.ndarray> a)
+
+
+cdef float *vector(object a, str name, Py_ssize_t size, bint write=False) except? NULL:
+    if not fits(a, cnp.NPY_FLOAT32, 1, size, -1, write):
+        raise fail(a, name, f"float32 C-contiguous array of shape ({extent(size, 'n')},){', writable' if write else ''}")
+    return <float *> cnp.PyArray_DATA(<cnp.ndarray> a)
+
+
+cdef float *like(object a, str name, cnp.ndarray other, bint write=False) except? NULL:
+    """Memory of an array of any shape, the same as other's."""
+    cdef cnp.ndarray array
+    if fits(a, cnp.NPY_FLOAT32, cnp.PyArray_NDIM(other), -1, -1, write):
+        array = <cnp.ndarray> a
+        if cnp.PyArray_SAMESHAPE(array, other):
+            return <float *> cnp.PyArray_DATA(array)
+    raise fail(a, name, f"float32 C-contiguous array of shape {(<object> other).shape}{', writable' if write else ''}")
+
+
+cdef float *flat(object a, str name, bint write=False) except? NULL:
+    """Memory of a float32 array of any shape."""
+    if not cnp.PyArray_Check(a) or not fits(a, cnp.NPY_FLOAT32, cnp.PyArray_NDIM(<cnp.ndarray> a), -1, -1, write):
+        raise fail(a, name, f"float32 C-contiguous array{', writable' if write else ''}")
+    return <float *> cnp.PyArray_DATA(<cnp.ndarray> a)
+
+
+cdef nn_targets targets(object y, str name, bint sparse, Py_ssize_t rows, Py_ssize_t outputs) except *:
+    cdef nn_targets result
+    cdef Py_ssize_t at
+    result.labels = NULL
+    result.values = NULL
+    if sparse:
+        if not fits(y, cnp.NPY_INT32, 1, rows, -1, False):
+            raise fail(y, name, f"int32 C-contiguous array of labels of shape ({rows},)")
+        result.labels = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
+        at = first_outside(result.labels, rows, outputs)
+        if at >= 0:
+            raise ValueError(f"{name}: expected labels from 0 to {outputs - 1}, received {result.labels[at]} in row {at}")
+    else:
+        result.values = matrix(y, name, rows, outputs)
+    return result
+
+
+cdef cnp.ndarray view(object owner, float *memory, Py_ssize_t d0, Py_ssize_t d1):
+    """A writable array over memory that belongs to owner; d1 < 0: one-dimensional."""
+    cdef cnp.npy_intp shape[2]
+    shape[0], shape[1] = d0, d1
+    array = cnp.PyArray_SimpleNewFromData(1 if d1 < 0 else 2, shape, cnp.NPY_FLOAT32, memory)
+    cnp.set_array_base(array, owner)
+    return array
+
+
+cdef class Poll:
+    """What a native call comes back for now and then: signals and progress."""
+    cdef object progress
+    cdef object error
+
+    def __cinit__(self, progress):
+        self.progress = progress
+
+
+cdef int poll(void *context, int64_t rows) noexcept nogil:
+    with gil:
+        self = <Poll> context
+        try:
+            PyErr_CheckSignals()
+            if self.progress is not None:
+                self.progress(rows)
+        except BaseException as error:
+            self.error = error
+            return 1
+    return 0
+
+
+cdef class Net:
+    """A dense network in native memory. See _core.pyi."""
+    cdef nn_net *net
+    cdef const nn_kernels *kernels
+    cdef const nn_loss *loss
+    cdef const nn_rule *rule
+    cdef list metrics
+    cdef bint busy
+    cdef object __weakref__
+
+    def __cinit__(self, Py_ssize_t input_size, layers):
+        cdef list specs = list(layers)
+        cdef Py_ssize_t i, depth = len(specs), size = input_size
+        if input_size < 1 or depth < 1:
+            raise ValueError(f"Net: expected at least one input and one layer, received input_size={input_size}, {depth} layers")
+        self.kernels = kernels
+        self.metrics = []
+        memory = bytearray(depth * sizeof(nn_layer))
+        cdef unsigned char[::1] room = memory
+        cdef nn_layer *rows = <nn_layer *> &room[0]
+        for i, (units, activation, parameter, has_kernel, use_bias) in enumerate(specs):
+            if units < 1 or (not has_kernel and units != size):
+                raise ValueError(f"layers[{i}]: expected units >= 1 (without kernel: {size}), received {units}")
+            rows[i].outputs = units
+            rows[i].activation = &kernels.activations[row_id(activation_ids, activation, f"layers[{i}]: activation")]
+            rows[i].parameter = parameter
+            rows[i].dense = has_kernel
+            rows[i].bias = has_kernel and use_bias
+            size = units
+        self.net = nn_net_new(kernels, rows, depth, input_size)
+        if self.net == NULL:
+            raise MemoryError(f"no memory for a network of layers {[input_size] + [spec[0] for spec in specs]}")
+
+    def __dealloc__(self):
+        nn_net_free(self.net)
+
+    @property
+    def instruction_set(self):
+        return (<bytes> self.kernels.name).decode()
+
+    @property
+    def params(self):
+        return view(self, self.net.params, self.net.size, -1)
+
+    @property
+    def tensors(self):
+        return self.split(self.params)
+
+    def split(self, flat):
+        cdef float *memory = vector(flat, "flat", self.net.size)
+        cdef list result = []
+        cdef Py_ssize_t l
+        cdef nn_layer *layer
+        for l in range(self.net.depth):
+            layer = &self.net.layers[l]
+            if layer.dense:
+                result.append(view(flat, memory + layer.w, layer.inputs, layer.outputs))
+                if layer.bias:
+                    result.append(view(flat, memory + layer.b, layer.outputs, -1))
+        return result
+
+    def compile(self, loss, from_logits, rule, metrics):
+        cdef const nn_metric *rows[8]
+        cdef Py_ssize_t m
+        if self.busy:
+            raise RuntimeError("compile: the network is being trained or evaluated by another thread")
+        new_loss = row_id(loss_ids, loss, "loss")
+        new_rule = row_id(rule_ids, rule, "rule")
+        cdef list new_metrics = list(metrics)
+        if len(new_metrics) > NN_MAX_METRICS:
+            raise ValueError(f"metrics: expected at most {NN_MAX_METRICS}, received {len(new_metrics)}")
+        for m in range(len(new_metrics)):
+            rows[m] = &self.kernels.metrics[row_id(metric_ids, new_metrics[m], "metrics")]
+        if nn_net_compile(self.net, &self.kernels.losses[new_loss], from_logits, &self.kernels.rules[new_rule], rows, len(new_metrics)) != NN_OK:
+            raise MemoryError("compile: no memory for the optimizer's slots")
+        self.loss = &self.kernels.losses[new_loss]
+        self.rule = &self.kernels.rules[new_rule]
+        self.metrics = new_metrics
+
+    @property
+    def slots(self):
+        if self.rule == NULL:
+            return ()
+        return tuple(view(self, self.net.slots[s], self.net.size, -1) for s in range(NN_MAX_SLOTS) if self.net.slots[s] != NULL)
+
+    @property
+    def step(self):
+        return self.net.step
+
+    @step.setter
+    def step(self, int64_t value):
+        if value < 0:
+            raise ValueError(f"step: expected a count of updates >= 0, received {value}")
+        self.net.step = value
+
+    cdef nn_data data(self, x, y, sample_weight) except *:
+        cdef nn_data result
+        cdef nn_layer *last = &self.net.layers[self.net.depth - 1]
+        if self.loss == NULL:
+            raise RuntimeError("the network has no loss yet: call compile first")
+        result.x = matrix(x, "x", -1, self.net.layers[0].inputs)
+        result.n = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
+        if result.n < 1:
+            raise ValueError("x: expected at least one row, received none")
+        result.y = targets(y, "y", self.loss.sparse, result.n, last.outputs)
+        result.weight = NULL
+        if sample_weight is not None:
+            result.weight = vector(sample_weight, "sample_weight", result.n)
+        for name in self.metrics:
+            if self.kernels.metrics[metric_ids[name]].sparse != self.loss.sparse:
+                raise ValueError(f"metrics: {name} does not fit the targets of {(<bytes> self.loss.name).decode()}")
+        return result
+
+    cdef double *sums(self, totals) except NULL:
+        if not fits(totals, cnp.NPY_FLOAT64, 1, 1 + self.net.metrics_count, -1, True):
+            raise fail(totals, "totals", f"float64 array of shape ({1 + self.net.metrics_count},), writable")
+        return <double *> cnp.PyArray_DATA(<cnp.ndarray> totals)
+
+    def train(self, x, y, sample_weight, order, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t batch_size, hyper, totals, progress):
+        cdef nn_data data = self.data(x, y, sample_weight)
+        cdef double *sums = self.sums(totals)
+        cdef double constants[6]
+        cdef const uint32_t *rows = NULL
+        cdef int64_t batches = 0
+        cdef Py_ssize_t h, at
+        cdef nn_status status
+        if not 0 <= start < stop <= data.n:
+            raise ValueError(f"start, stop: expected 0 <= start < stop <= {data.n}, received {start}, {stop}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, received {batch_size}")
+        if order is not None:
+            if not fits(order, cnp.NPY_UINT32, 1, data.n, -1, False):
+                raise fail(order, "order", f"uint32 C-contiguous array of shape ({data.n},)")
+            rows = <const uint32_t *> cnp.PyArray_DATA(<cnp.ndarray> order)
+            at = first_row_outside(rows + start, stop - start, data.n)
+            if at >= 0:
+                raise ValueError(f"order: expected rows from 0 to {data.n - 1}, received {rows[start + at]} at place {start + at}")
+        expected = names(<const char *const *> self.rule.hyper)
+        if len(hyper) != len(expected):
+            raise ValueError(f"hyper: expected {', '.join(expected)}, received {len(hyper)} values")
+        for h in range(len(expected)):
+            constants[h] = hyper[h]
+        if self.busy:
+            raise RuntimeError("train: the network is being trained or evaluated by another thread; give each thread a model of its own")
+        context = Poll(progress)
+        self.busy = True
+        try:
+            with nogil:
+                status = nn_train(self.net, &data, rows, start, stop, batch_size, constants, sums, poll, <void *> context, &batches)
+        finally:
+            self.busy = False
+        self.check(status, context, start // batch_size + batches)
+
+    def evaluate(self, x, y, sample_weight, totals, progress):
+        cdef nn_data data = self.data(x, y, sample_weight)
+        cdef double *sums = self.sums(totals)
+        cdef nn_status status
+        if self.busy:
+            raise RuntimeError("evaluate: the network is being trained or evaluated by another thread")
+        context = Poll(progress)
+        self.busy = True
+        try:
+            with nogil:
+                status = nn_evaluate(self.net, &data, sums, poll, <void *> context)
+        finally:
+            self.busy = False
+        self.check(status, context, 0)
+
+    def predict(self, x, out, progress):
+        cdef const float *rows = matrix(x, "x", -1, self.net.layers[0].inputs)
+        cdef Py_ssize_t n = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
+        cdef float *result = matrix(out, "out", n, self.net.layers[self.net.depth - 1].outputs, True)
+        cdef nn_status status
+        context = Poll(progress)
+        with nogil:
+            status = nn_predict(self.net, result, rows, n, poll, <void *> context)
+        self.check(status, context, 0)
+
+    cdef object check(self, nn_status status, Poll context, int64_t batch):
+        if status == NN_NO_MEMORY:
+            raise MemoryError("no memory for the workspace of a block of rows")
+        if status == NN_NOT_FINITE:
+            raise NonFiniteError(batch)
+        if status == NN_INTERRUPTED:
+            raise context.error
+
+
+# Random streams.
+
+cdef double[::1] doubles(Py_ssize_t n):
+    if n < 0:
+        raise ValueError(f"n: expected at least 0, received {n}")
+    return np.empty(max(n, 1), dtype=np.float64)
+
+
+def uniform(Py_ssize_t n, uint64_t seed, uint64_t stream):
+    cdef double[::1] out = doubles(n)
+    with nogil:
+        nn_random_uniform(&out[0], n, seed, stream)
+    return np.asarray(out)[:n]
+
+
+def normal(Py_ssize_t n, uint64_t seed, uint64_t stream):
+    cdef double[::1] out = doubles(n)
+    with nogil:
+        nn_random_normal(&out[0], n, seed, stream)
+    return np.asarray(out)[:n]
+
+
+def truncated_normal(Py_ssize_t n, uint64_t seed, uint64_t stream):
+    cdef double[::1] out = doubles(n)
+    with nogil:
+        nn_random_truncated_normal(&out[0], n, seed, stream)
+    return np.asarray(out)[:n]
+
+
+def shuffle(order, uint64_t seed, uint64_t epoch):
+    cdef uint32_t *rows
+    cdef Py_ssize_t n
+    if not fits(order, cnp.NPY_UINT32, 1, -1, -1, True):
+        raise fail(order, "order", "uint32 C-contiguous array of shape (n,), writable")
+    rows = <uint32_t *> cnp.PyArray_DATA(<cnp.ndarray> order)
+    n = cnp.PyArray_DIM(<cnp.ndarray> order, 0)
+    with nogil:
+        nn_random_shuffle(rows, n, seed, epoch)
+
+
+def first_nonfinite(x):
+    cdef const float *values = flat(x, "x")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> x), at
+    with nogil:
+        at = first_not_finite(values, n)
+    return at
+
+
+# Single kernels, for arrays of one's own. Outputs first; kernels.py allocates them.
+
+cdef const nn_activation *activation_row(activation) except NULL:
+    return &kernels.activations[row_id(activation_ids, activation, "activation")]
+
+
+def dense_forward(out, x, w, b, activation, float parameter):
+    cdef const float *px = matrix(x, "x", -1, -1)
+    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> x, 0), I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
+    cdef const float *pw = matrix(w, "w", I, -1)
+    cdef Py_ssize_t O = cnp.PyArray_DIM(<cnp.ndarray> w, 1)
+    cdef const float *pb = NULL if b is None else vector(b, "b", O)
+    cdef float *po = matrix(out, "out", R, O, True)
+    cdef const nn_activation *row = activation_row(activation)
+    cdef uint32_t mode
+    with nogil:
+        mode = nn_float_mode_enter()
+        kernels.dense_forward(po, px, pw, pb, R, I, O, row, parameter)
+        nn_float_mode_leave(mode)
+
+
+def dense_backward(dw, db, dx, dz, x, w, wt):
+    """dx and its scratch wt (O,I) may be None."""
+    cdef const float *pz = matrix(dz, "dz", -1, -1)
+    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> dz, 0), O = cnp.PyArray_DIM(<cnp.ndarray> dz, 1)
+    cdef const float *px = matrix(x, "x", R, -1)
+    cdef Py_ssize_t I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
+    cdef const float *pw = matrix(w, "w", I, O)
+    cdef float *pdw = matrix(dw, "dw", I, O, True)
+    cdef float *pdb = vector(db, "db", O, True)
+    cdef float *pdx = NULL if dx is None else matrix(dx, "dx", R, I, True)
+    cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
+    cdef uint32_t mode
+    with nogil:
+        mode = nn_float_mode_enter()
+        kernels.dense_dw(pdw, NULL, pz, px, R, I, O, 0, I)
+        kernels.dense_db(pdb, NULL, pz, R, O)
+        if pdx != NULL:
+            kernels.transpose(pwt, pw, I, O, 0, I)
+            kernels.dense_dx(pdx, pz, pwt, R, I, O)
+        nn_float_mode_leave(mode)
+
+
+cdef const nn_rule *rule_step(rule, hyper, int64_t step, nn_step *constants) except NULL:
+    """The row of a rule, and its constants for one step."""
+    cdef const nn_rule *row = &kernels.rules[row_id(rule_ids, rule, "rule")]
+    cdef double values[6]
+    expected = names(<const char *const *> row.hyper)
+    if len(hyper) != len(expected):
+        raise ValueError(f"hyper: expected {', '.join(expected)}, received {len(hyper)} values")
+    if step < 1:
+        raise ValueError(f"step: expected the number of this update, from 1, received {step}")
+    for i, value in enumerate(hyper):
+        values[i] = value
+    row.prepare(constants, values, step)
+    return row
+
+
+cdef object slot_memory(float **memory, slots, const nn_rule *row, cnp.ndarray w, str name):
+    expected = names(<const char *const *> row.slots)
+    if len(slots) != len(expected):
+        raise ValueError(f"{name}: expected {len(expected)} arrays ({', '.join(expected) or 'none'}), received {len(slots)}")
+    for i, slot in enumerate(slots):
+        memory[i] = like(slot, expected[i], w, True)
+
+
+def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, int64_t step):
+    """b, and dx with its scratch wt (O,I), may be None."""
+    cdef const float *pz = matrix(dz, "dz", -1, -1)
+    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> dz, 0), O = cnp.PyArray_DIM(<cnp.ndarray> dz, 1)
+    cdef const float *px = matrix(x, "x", R, -1)
+    cdef Py_ssize_t I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
+    cdef float *pw = matrix(w, "w", I, O, True)
+    cdef float *pb = NULL if b is None else vector(b, "b", O, True)
+    cdef float *pdx = NULL if dx is None else matrix(dx, "dx", R, I, True)
+    cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
+    cdef float *pdb = NULL
+    cdef float *memory_w[3]
+    cdef float *memory_b[3]
+    cdef nn_step constants
+    cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
+    cdef uint32_t mode
+    slot_memory(memory_w, slots_w, row, w, "slots")
+    if b is not None:
+        slot_memory(memory_b, slots_b, row, b, "slots")
+        db = np.empty(O, dtype=np.float32)
+        pdb = vector(db, "db", O, True)
+    with nogil:
+        mode = nn_float_mode_enter()
+        if pdx != NULL:
+            kernels.transpose(pwt, pw, I, O, 0, I)
+            kernels.dense_dx(pdx, pz, pwt, R, I, O)
+        kernels.dense_dw_update(pw, memory_w, NULL, pz, px, R, I, O, 0, I, row, &constants)
+        if pb != NULL:
+            kernels.dense_db(pdb, NULL, pz, R, O)
+            row.update(pb, memory_b, pdb, O, O, 1, O, &constants)
+        nn_float_mode_leave(mode)
+
+
+def activation_forward(a, activation, float parameter):
+    """In place: a holds z."""
+    cdef float *pa = matrix(a, "z", -1, -1, True)
+    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> a, 0), n = cnp.PyArray_DIM(<cnp.ndarray> a, 1)
+    cdef const nn_activation *row = activation_row(activation)
+    cdef uint32_t mode
+    with nogil:
+        mode = nn_float_mode_enter()
+        row.forward(pa, R, n, parameter)
+        nn_float_mode_leave(mode)
+
+
+def activation_backward(dz, da, a, activation, float parameter):
+    cdef const float *pa = matrix(a, "a", -1, -1)
+    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> a, 0), n = cnp.PyArray_DIM(<cnp.ndarray> a, 1)
+    cdef const float *pda = matrix(da, "da", R, n)
+    cdef float *pdz = matrix(dz, "dz", R, n, True)
+    cdef const nn_activation *row = activation_row(activation)
+    cdef uint32_t mode
+    with nogil:
+        mode = nn_float_mode_enter()
+        row.backward(pdz, pda, pa, R, n, parameter)
+        nn_float_mode_leave(mode)
+
+
+def loss_rows(row_loss, gradient, scratch, outputs, y, loss, sample_weight, bint from_logits):
+    """Row losses, and the gradient of their mean; scratch has the shape of outputs and is used with from_logits."""
+    cdef const float *po = matrix(outputs, "outputs", -1, -1)
+    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> outputs, 0), K = cnp.PyArray_DIM(<cnp.ndarray> outputs, 1)
+    cdef const nn_loss *row = &kernels.losses[row_id(loss_ids, loss, "loss")]
+    if R < 1 or K < 1:
+        raise ValueError(f"outputs: expected at least one row and one column, received shape ({R}, {K})")
+    cdef nn_targets t = targets(y, "targets", row.sparse, R, K)
+    cdef const float *weight = NULL if sample_weight is None else vector(sample_weight, "sample_weight", R)
+    cdef float *losses = vector(row_loss, "row_loss", R, True)
+    cdef float *g = matrix(gradient, "gradient", R, K, True)
+    cdef float *p = NULL
+    cdef uint32_t mode
+    if from_logits:
+        if row.link == NULL:
+            raise ValueError(f"from_logits: expected False for {loss}, which has no link, received True")
+        p = matrix(scratch, "scratch", R, K, True)
+        scratch[...] = outputs
+    with nogil:
+        mode = nn_float_mode_enter()
+        if from_logits:
+            row.from_logits(losses, g, p, t, weight, R, K, <float> 1.0 / R)
+        else:
+            row.from_outputs(losses, g, po, t, weight, R, K, <float> 1.0 / R)
+        nn_float_mode_leave(mode)
+
+
+def update(w, g, slots, rule, hyper, int64_t step):
+    cdef float *pw = flat(w, "w", True)
+    cdef const float *pg = like(g, "g", w)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> w)
+    cdef float *memory[3]
+    cdef nn_step constants
+    cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
+    cdef uint32_t mode
+    slot_memory(memory, slots, row, w, "slots")
+    with nogil:
+        mode = nn_float_mode_enter()
+        row.update(pw, memory, pg, n, n, 1, n, &constants)
+        nn_float_mode_leave(mode)
+
+
+def math(str function, x):
+    """An elementary function of vmath.h on a float32 array; for the tests."""
+    cdef const float *px = flat(x, "x")
+    out = np.empty_like(x)
+    cdef float *po = flat(out, "out", True)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> x)
+    cdef bytes name = function.encode()
+    cdef const char *pname = name
+    cdef bint known
+    cdef uint32_t mode
+    with nogil:
+        mode = nn_float_mode_enter()
+        known = kernels.math(po, px, n, pname)
+        nn_float_mode_leave(mode)
+    if not known:
+        raise ValueError(f"function: expected exp, log, log1p, tanh or sigmoid, received {function!r}")
+    return out
