@@ -192,7 +192,7 @@ static void dense_dw(float *dw, const float *start, const float *dz, const float
 }
 
 /* Floats of gradient that wait in the first-level cache for a rule that cannot be applied in registers. */
-#define GRADIENT_STRIP 4096
+#define GRADIENT_STRIP NN_SPARSE_MAX_OUTPUTS
 
 static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I,
                             ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {

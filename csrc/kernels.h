@@ -17,6 +17,7 @@
 #define NN_MAX_HYPER 6
 #define NN_MAX_METRICS 8
 #define NN_BLOCK_ROWS 256 /* the most rows that pass through a layer at once */
+#define NN_SPARSE_BLOCK_ROWS 128 /* the same where zeros are skipped: the lists are to stay in the second-level cache */
 
 typedef struct nn_activation {
     const char *name;
@@ -27,6 +28,24 @@ typedef struct nn_activation {
     void (*forward)(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter);                                      /* z -> a, in place */
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
+
+/* A block of rows without their zeros, as sparse.h makes it. */
+typedef struct nn_entry {
+    float value;
+    int32_t row;
+} nn_entry;
+
+typedef struct nn_sparse {
+    ptrdiff_t rows, stride;  /* room for so many rows; so many entries in the list of a pair: inputs + NN_SPARSE_MARGIN */
+    int32_t *index;          /* (pairs, stride): inputs at which either row is not zero, in order */
+    float *value;            /* (pairs, 2, stride) */
+    int32_t *count;          /* (pairs) */
+    nn_entry *column;        /* (inputs, rows + 1): the same by input */
+    int32_t *column_count;   /* (inputs) */
+} nn_sparse;
+
+#define NN_SPARSE_MARGIN 16       /* a whole word is stored where less counts */
+#define NN_SPARSE_MAX_OUTPUTS 4096 /* the narrow and the widest layers have no sparse form */
 
 /* Targets of a loss or metric for R rows: labels (R) or values (R,K), whichever the row's `sparse` says. */
 typedef struct nn_targets {
@@ -87,6 +106,15 @@ typedef struct nn_kernels {
     void (*dense_dx)(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O);
     /* Columns [i0, i1) of wt (O,I), from rows [i0, i1) of w (I,O). */
     void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
+    /* The same products from the lists of a block of R rows; 2 <= O <= NN_SPARSE_MAX_OUTPUTS. Pairs [p0, p1), inputs [i0, i1). */
+    ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);
+    void (*sparse_pair)(nn_sparse *s, ptrdiff_t pair, const float *x0, const float *x1, ptrdiff_t I);
+    void (*sparse_columns)(nn_sparse *s, ptrdiff_t R, ptrdiff_t i0, ptrdiff_t i1);
+    void (*sparse_forward)(float *a, const nn_sparse *s, ptrdiff_t p0, ptrdiff_t p1, const float *w, const float *b, ptrdiff_t R, ptrdiff_t O,
+                           const nn_activation *activation, float parameter);
+    void (*sparse_dw)(float *dw, const float *start, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
+    void (*sparse_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t i0,
+                             ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
     bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
 } nn_kernels;

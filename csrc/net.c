@@ -5,6 +5,8 @@
 
 #include "net.h"
 
+#include "pool.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,18 @@
 
 /* Multiply-adds between two calls of poll: 5 ms at 20 GFLOP/s, the slowest kernels on the slowest machine worth waiting for. */
 #define POLL_WORK 50000000
+
+#define PREDICT_ROWS 96 /* rows that pass through the layers together in nn_predict; a multiple of the tiles */
+
+/* Zeros of the first layer are skipped where less than this part of the inputs is not zero: lists cost some 7 cycles an entry and direction where the dense tiles cost 2
+ * (docs/roofline.md). */
+#define SKIP_DENSITY 0.35
+#define SKIP_SAMPLE 64
+#define SKIP_MIN_INPUTS 32
+
+/* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds, of which
+ * a core makes some 60 in a nanosecond. */
+#define WORK_PER_WORKER 150000
 
 void *nn_alloc(size_t bytes) {
     const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : CACHE_LINE;
@@ -34,6 +48,11 @@ void *nn_alloc(size_t bytes) {
 
 void nn_free(void *memory) { free(memory); }
 
+static atomic_int num_threads = 1;
+
+void nn_set_num_threads(int threads) { atomic_store(&num_threads, threads < 1 ? 1 : threads > NN_MAX_THREADS ? NN_MAX_THREADS : threads); }
+int nn_num_threads(void) { return atomic_load(&num_threads); }
+
 static ptrdiff_t line(ptrdiff_t floats) { return (floats + 15) / 16 * 16; }
 
 /* product = a * b; false if that is more than memory can hold. */
@@ -45,6 +64,7 @@ nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t 
     nn_net *net = calloc(1, sizeof *net);
     if (!net) return NULL;
     net->kernels = kernels;
+    net->skip_choice = -1;
     net->depth = depth;
     net->layers = calloc((size_t)depth, sizeof *net->layers);
     if (!net->layers) goto no_memory;
@@ -73,7 +93,9 @@ no_memory:
 struct nn_workspace {
     ptrdiff_t rows;
     bool several_blocks; /* there is room for the gradient of a batch of many blocks */
-    float *x;            /* (rows, inputs) */
+    bool skip_zeros;     /* rows are gathered into `sparse`, else into x (rows, inputs) */
+    float *x;
+    nn_sparse sparse;
     float **a, **dz;     /* per layer (rows, outputs) */
     float *wt;           /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
     float *gradient;     /* flat as params, if several_blocks */
@@ -109,20 +131,32 @@ static float *take(float *base, ptrdiff_t *used, ptrdiff_t rows, ptrdiff_t colum
 }
 
 /* Two passes over the same list: the first adds up, the second hands out. */
-static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks) {
+static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, bool skip_zeros) {
     nn_workspace *ws = calloc(1, sizeof *ws);
     if (!ws) return NULL;
     ws->rows = rows;
     ws->several_blocks = several_blocks;
+    ws->skip_zeros = skip_zeros;
     ws->a = calloc((size_t)net->depth, sizeof *ws->a);
     ws->dz = calloc((size_t)net->depth, sizeof *ws->dz);
     if (!ws->a || !ws->dz) goto no_memory;
-    const ptrdiff_t outputs = net->layers[net->depth - 1].outputs;
+    const ptrdiff_t inputs = net->layers[0].inputs, outputs = net->layers[net->depth - 1].outputs;
     for (int pass = 0; pass < 2; pass++) {
         float *base = ws->memory;
         ptrdiff_t used = 0;
         bool fits = true;
-        ws->x = take(base, &used, rows, net->layers[0].inputs, &fits);
+        if (skip_zeros) {
+            const ptrdiff_t pairs = (rows + 1) / 2, stride = line(inputs) + NN_SPARSE_MARGIN;
+            ws->sparse.rows = rows;
+            ws->sparse.stride = stride;
+            ws->sparse.index = (int32_t *)take(base, &used, pairs, stride, &fits);
+            ws->sparse.value = take(base, &used, 2 * pairs, stride, &fits);
+            ws->sparse.count = (int32_t *)take(base, &used, pairs, 1, &fits);
+            ws->sparse.column = (nn_entry *)take(base, &used, 2 * (rows + 1), inputs, &fits);
+            ws->sparse.column_count = (int32_t *)take(base, &used, inputs, 1, &fits);
+        } else {
+            ws->x = take(base, &used, rows, inputs, &fits);
+        }
         for (ptrdiff_t l = 0; l < net->depth; l++) {
             ws->a[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
             ws->dz[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
@@ -145,10 +179,10 @@ no_memory:
 }
 
 /* Makes room for blocks of `rows` rows; keeps what is large enough. */
-static bool reserve(nn_net *net, ptrdiff_t rows, bool several_blocks) {
+static bool reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, bool skip_zeros) {
     nn_workspace *ws = net->workspace;
-    if (ws && ws->rows >= rows && (ws->several_blocks || !several_blocks)) return true;
-    nn_workspace *larger = workspace_new(net, rows, several_blocks);
+    if (ws && ws->rows >= rows && (ws->several_blocks || !several_blocks) && ws->skip_zeros == skip_zeros) return true;
+    nn_workspace *larger = workspace_new(net, rows, several_blocks, skip_zeros);
     if (!larger) return false;
     workspace_free(ws);
     net->workspace = larger;
@@ -206,16 +240,24 @@ static void layer_forward(const nn_net *net, ptrdiff_t l, const nn_activation *a
     }
 }
 
-/* Rows [r0, r1) of the block through all layers and the loss, x being the block's first row. dz: also the gradient of the last layer. */
+/* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where it lies in ws->sparse. train: also the gradient
+ * of the last layer. */
 static void forward_rows(const nn_net *net, const nn_workspace *ws, const float *x, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1,
                          bool train, float scale) {
     const ptrdiff_t R = r1 - r0, last = net->depth - 1, K = net->layers[last].outputs;
-    const float *in = x + r0 * net->layers[0].inputs;
+    const float *in = x ? x + r0 * net->layers[0].inputs : NULL;
     for (ptrdiff_t l = 0; l <= last; l++) {
-        float *a = ws->a[l] + r0 * net->layers[l].outputs;
+        float *out = ws->a[l] + r0 * net->layers[l].outputs;
         /* a linked last layer stops at its logits: activations[0] is the identity */
-        layer_forward(net, l, net->linked && l == last ? &net->kernels->activations[0] : net->layers[l].activation, a, in, R);
-        in = a;
+        const nn_activation *activation = net->linked && l == last ? &net->kernels->activations[0] : net->layers[l].activation;
+        if (in) {
+            layer_forward(net, l, activation, out, in, R);
+        } else {
+            const nn_layer *layer = &net->layers[0];
+            net->kernels->sparse_forward(ws->a[0], &ws->sparse, r0 / 2, (r1 + 1) / 2, net->params + layer->w, layer->bias ? net->params + layer->b : NULL, r1,
+                                         layer->outputs, activation, layer->parameter);
+        }
+        in = out;
     }
     const nn_layer *layer = &net->layers[last];
     float *a = ws->a[last] + r0 * K, *dz = ws->dz[last] + r0 * K;
@@ -251,30 +293,41 @@ static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t r
     }
 }
 
-/* One call of nn_train, as all its workers see it. */
-typedef struct training {
+/* One pass over data, as all its workers see it. */
+typedef struct nn_pass {
     nn_net *net;
     const nn_data *data;
     const uint32_t *order;
     ptrdiff_t start, stop, batch_size;
+    bool train;
+    int64_t first_step; /* updates made before */
     const double *hyper;
     double *totals;
     nn_poll poll;
     void *context;
-    int64_t batches;     /* made */
-    nn_status status;    /* written by worker 0 only */
     ptrdiff_t poll_rows; /* between two calls of poll */
-    int threads;
-} training;
+    nn_barrier barrier;
+    /* written by worker 0 alone; the others look at `interrupted` behind a barrier, at the rest not at all */
+    bool interrupted;
+    int64_t batches; /* made */
+    nn_status status;
+} nn_pass;
 
-/* Copies the rows of a block that belong to one worker out of the data. */
-static void gather(const training *job, const nn_workspace *ws, ptrdiff_t first, ptrdiff_t r0, ptrdiff_t r1) {
-    const nn_data *data = job->data;
-    const nn_net *net = job->net;
+static ptrdiff_t source_row(const nn_pass *pass, ptrdiff_t place) { return pass->order ? (ptrdiff_t)pass->order[place] : place; }
+
+/* Copies rows [r0, r1) of a block, which begins at place `first`, out of the data. */
+static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdiff_t r0, ptrdiff_t r1) {
+    const nn_data *data = pass->data;
+    const nn_net *net = pass->net;
     const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
     for (ptrdiff_t r = r0; r < r1; r++) {
-        const ptrdiff_t row = job->order ? (ptrdiff_t)job->order[first + r] : first + r;
-        memcpy(ws->x + r * inputs, data->x + row * inputs, (size_t)inputs * sizeof(float));
+        const ptrdiff_t row = source_row(pass, first + r);
+        const float *x = data->x + row * inputs;
+        if (!ws->skip_zeros) {
+            memcpy(ws->x + r * inputs, x, (size_t)inputs * sizeof(float));
+        } else if ((r - r0) % 2 == 0) { /* r0 is even: shares are multiples of 4 */
+            net->kernels->sparse_pair(&ws->sparse, r / 2, x, r + 1 < r1 ? data->x + source_row(pass, first + r + 1) * inputs : NULL, inputs);
+        }
         if (data->y.labels) {
             ws->labels[r] = data->y.labels[row];
         } else {
@@ -285,8 +338,8 @@ static void gather(const training *job, const nn_workspace *ws, ptrdiff_t first,
 }
 
 /* The gradient of a worker's share of the weights over one block, and in the last block of a batch the update. */
-static void update_share(const training *job, const nn_workspace *ws, ptrdiff_t R, bool first_block, bool last_block, const nn_step *step, int thread) {
-    nn_net *net = job->net;
+static void update_share(const nn_pass *pass, nn_workspace *ws, ptrdiff_t R, bool first_block, bool last_block, const nn_step *step, int thread, int threads) {
+    nn_net *net = pass->net;
     const nn_kernels *k = net->kernels;
     for (ptrdiff_t l = 0; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
@@ -299,15 +352,22 @@ static void update_share(const training *job, const nn_workspace *ws, ptrdiff_t 
             slot_b[s] = net->slots[s] ? net->slots[s] + b : NULL;
         }
         ptrdiff_t i0, i1;
-        share(I, 48, thread, job->threads, &i0, &i1);
+        share(I, 12, thread, threads, &i0, &i1);
         const float *start_w = first_block ? NULL : ws->gradient + w;
-        if (last_block) {
+        if (l == 0 && ws->skip_zeros) {
+            k->sparse_columns(&ws->sparse, R, i0, i1);
+            if (last_block) {
+                k->sparse_dw_update(net->params + w, slot_w, start_w, dz, &ws->sparse, O, i0, i1, net->rule, step);
+            } else {
+                k->sparse_dw(ws->gradient + w, start_w, dz, &ws->sparse, O, i0, i1);
+            }
+        } else if (last_block) {
             k->dense_dw_update(net->params + w, slot_w, start_w, dz, x, R, I, O, i0, i1, net->rule, step);
             if (l) k->transpose(ws->wt + w, net->params + w, I, O, i0, i1);
         } else {
             k->dense_dw(ws->gradient + w, start_w, dz, x, R, I, O, i0, i1);
         }
-        if (!layer->bias || l % job->threads != thread) continue;
+        if (!layer->bias || l % threads != thread) continue;
         float *db = ws->wt; /* the place of b there is free */
         if (last_block) {
             k->dense_db(db + b, first_block ? NULL : ws->gradient + b, dz, R, O);
@@ -324,121 +384,189 @@ static bool add_row_losses(const nn_workspace *ws, ptrdiff_t R, double *loss) {
     return isfinite(*loss);
 }
 
-static void train_worker(training *job, int thread) {
-    nn_net *net = job->net;
-    const nn_workspace *ws = net->workspace;
-    const ptrdiff_t K = net->layers[net->depth - 1].outputs;
-    const nn_targets y = {job->data->y.labels ? ws->labels : NULL, job->data->y.labels ? NULL : ws->values};
+static void pass_worker(void *context, int thread, int threads) {
+    nn_pass *pass = context;
+    nn_net *net = pass->net;
+    nn_workspace *ws = net->workspace;
+    const nn_data *data = pass->data;
+    const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
+    const uint32_t mode = nn_float_mode_enter();
     ptrdiff_t unpolled = 0;
-    for (ptrdiff_t first = job->start; first < job->stop; first += job->batch_size) {
-        const ptrdiff_t B = job->stop - first < job->batch_size ? job->stop - first : job->batch_size;
+    int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
+    for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
+        const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
         double sums[1 + NN_MAX_METRICS] = {0.0};
         nn_step step;
-        net->rule->prepare(&step, job->hyper, net->step + 1);
+        if (pass->train) net->rule->prepare(&step, pass->hyper, ++t);
         for (ptrdiff_t done = 0; done < B; done += ws->rows) {
-            const ptrdiff_t R = B - done < ws->rows ? B - done : ws->rows;
-            if (unpolled >= job->poll_rows) {
+            const ptrdiff_t R = B - done < ws->rows ? B - done : ws->rows, place = first + done;
+            if (thread == 0 && unpolled >= pass->poll_rows) {
                 unpolled = 0;
-                if (job->poll && job->poll(job->context, first + done - job->start)) {
-                    job->status = NN_INTERRUPTED;
-                    return;
-                }
+                pass->interrupted = pass->poll && pass->poll(pass->context, place - pass->start);
             }
             unpolled += R;
+            /* What is trained on is gathered, what is only looked at is read where it lies. */
+            const float *x = pass->train ? (ws->skip_zeros ? NULL : ws->x) : data->x + place * inputs;
+            const float *weight = !data->weight ? NULL : pass->train ? ws->weight : data->weight + place;
+            nn_targets y = {NULL, NULL};
+            if (data->y.labels) {
+                y.labels = pass->train ? ws->labels : data->y.labels + place;
+            } else {
+                y.values = pass->train ? ws->values : data->y.values + place * K;
+            }
             ptrdiff_t r0, r1;
-            share(R, 4, thread, job->threads, &r0, &r1);
-            gather(job, ws, first + done, r0, r1);
-            forward_rows(net, ws, ws->x, y, job->data->weight ? ws->weight : NULL, r0, r1, true, 1.0f / (float)B);
-            backward_rows(net, ws, r0, r1);
-            if (!add_row_losses(ws, R, &sums[0])) {
-                job->status = NN_NOT_FINITE;
+            share(R, 4, thread, threads, &r0, &r1);
+            if (r0 < r1) {
+                if (pass->train) gather(pass, ws, place, r0, r1);
+                forward_rows(net, ws, x, y, weight, r0, r1, pass->train, 1.0f / (float)B);
+                if (pass->train) backward_rows(net, ws, r0, r1);
+            }
+            nn_barrier_wait(&pass->barrier, threads);
+            bool leave = pass->interrupted;
+            if (!add_row_losses(ws, R, &sums[0]) && pass->train && !leave) {
+                leave = true;
+                if (thread == 0) pass->status = NN_NOT_FINITE;
+            }
+            if (leave) {
+                nn_float_mode_leave(mode);
                 return;
             }
-            for (ptrdiff_t m = 0; m < net->metrics_count; m++) sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
-            update_share(job, ws, R, done == 0, done + R == B, &step, thread);
+            if (thread == 0) {
+                for (ptrdiff_t m = 0; m < net->metrics_count; m++) sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
+            }
+            if (pass->train) update_share(pass, ws, R, done == 0, done + R == B, &step, thread, threads);
+            nn_barrier_wait(&pass->barrier, threads);
         }
-        for (ptrdiff_t m = 0; m <= net->metrics_count; m++) job->totals[m] += sums[m];
-        net->step++;
-        job->batches++;
+        if (thread != 0) continue;
+        for (ptrdiff_t m = 0; m <= net->metrics_count; m++) pass->totals[m] += sums[m];
+        if (pass->train) net->step++;
+        pass->batches++;
     }
+    nn_float_mode_leave(mode);
 }
 
-/* Rows between two calls of poll, from the work that one row makes. */
-static ptrdiff_t rows_between_polls(const nn_net *net, int passes) {
+/* Multiply-adds that one row makes in `passes` products a layer. */
+static ptrdiff_t work_of_row(const nn_net *net, int passes) {
     ptrdiff_t work = 1;
     for (ptrdiff_t l = 0; l < net->depth; l++) work += passes * (net->layers[l].inputs + 1) * (net->layers[l].dense ? net->layers[l].outputs : 1);
-    return POLL_WORK / work + 1;
+    return work;
+}
+
+static int workers_for(double work) {
+    const double worth = work / WORK_PER_WORKER;
+    const int most = nn_num_threads();
+    return worth < 2.0 ? 1 : worth < most ? (int)worth : most;
+}
+
+static ptrdiff_t rows_between_polls(const nn_net *net, int passes) { return POLL_WORK / work_of_row(net, passes) + 1; }
+
+/* How many workers a step of B rows is worth. The update of a rule with slots moves each weight and slot in memory: some 30 multiply-adds' time each. */
+static int workers_for_step(const nn_net *net, ptrdiff_t B) {
+    double work = 0.0;
+    for (ptrdiff_t l = 0; l < net->depth; l++) {
+        const nn_layer *layer = &net->layers[l];
+        const double weights = layer->dense ? (double)layer->inputs * (double)layer->outputs : 0.0;
+        work += weights * (double)B * (l == 0 ? 2.0 : 3.0);
+        for (int s = 0; s < NN_MAX_SLOTS && net->rule->slots[s]; s++) work += weights * 15.0;
+    }
+    return workers_for(work);
+}
+
+/* Whether most of what the first layer multiplies with is zero. Looks at some rows, spread evenly; the answer changes the speed and nothing else. */
+static bool worth_skipping(const nn_net *net, const nn_data *data) {
+    const nn_layer *first = &net->layers[0];
+    if (!first->dense || first->outputs < 2 || first->outputs > NN_SPARSE_MAX_OUTPUTS) return false;
+    if (net->skip_choice >= 0) return net->skip_choice == 1;
+    if (first->inputs < SKIP_MIN_INPUTS) return false;
+    const ptrdiff_t rows = data->n < SKIP_SAMPLE ? data->n : SKIP_SAMPLE;
+    ptrdiff_t nonzero = 0;
+    for (ptrdiff_t r = 0; r < rows; r++) nonzero += net->kernels->count_nonzero(data->x + data->n / rows * r * first->inputs, first->inputs);
+    return (double)nonzero < SKIP_DENSITY * (double)rows * (double)first->inputs;
 }
 
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size, const double *hyper,
                    double *totals, nn_poll poll, void *context, int64_t *batches) {
-    const ptrdiff_t rows = batch_size < NN_BLOCK_ROWS ? batch_size : NN_BLOCK_ROWS;
+    if (net->seen_x != data->x || net->seen_n != data->n) { /* the same array again, as in each epoch of a fit, is not looked at again */
+        net->seen_x = data->x;
+        net->seen_n = data->n;
+        net->skip_zeros = worth_skipping(net, data);
+    }
+    const ptrdiff_t most = net->skip_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
     *batches = 0;
-    if (!reserve(net, rows, batch_size > NN_BLOCK_ROWS)) return NN_NO_MEMORY;
-    const uint32_t mode = nn_float_mode_enter();
+    if (!reserve(net, batch_size < most ? batch_size : most, batch_size > most, net->skip_zeros)) return NN_NO_MEMORY;
     for (ptrdiff_t l = 1; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (layer->dense) net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
     }
-    training job = {.net = net, .data = data, .order = order, .start = start, .stop = stop, .batch_size = batch_size, .hyper = hyper, .totals = totals,
-               .poll = poll, .context = context, .poll_rows = rows_between_polls(net, 3), .threads = 1};
-    train_worker(&job, 0);
-    nn_float_mode_leave(mode);
-    *batches = job.batches;
-    return job.status;
+    nn_pass pass = {.net = net, .data = data, .order = order, .start = start, .stop = stop, .batch_size = batch_size, .train = true, .first_step = net->step, .hyper = hyper,
+                 .totals = totals, .poll = poll, .context = context, .poll_rows = rows_between_polls(net, 3)};
+    nn_pool_run(pass_worker, &pass, workers_for_step(net, batch_size));
+    *batches = pass.batches;
+    return pass.interrupted ? NN_INTERRUPTED : pass.status;
 }
 
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
     const ptrdiff_t rows = data->n < NN_BLOCK_ROWS ? data->n : NN_BLOCK_ROWS;
-    if (!reserve(net, rows, false)) return NN_NO_MEMORY;
-    const nn_workspace *ws = net->workspace;
-    const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs, poll_rows = rows_between_polls(net, 1);
-    const uint32_t mode = nn_float_mode_enter();
-    nn_status status = NN_OK;
-    ptrdiff_t unpolled = 0;
-    for (ptrdiff_t first = 0; first < data->n && status == NN_OK; first += rows) {
-        const ptrdiff_t R = data->n - first < rows ? data->n - first : rows;
-        const nn_targets y = {data->y.labels ? data->y.labels + first : NULL, data->y.labels ? NULL : data->y.values + first * K};
-        forward_rows(net, ws, data->x + first * inputs, y, data->weight ? data->weight + first : NULL, 0, R, false, 1.0f);
-        for (ptrdiff_t r = 0; r < R; r++) totals[0] += ws->row_loss[r];
-        for (ptrdiff_t m = 0; m < net->metrics_count; m++) totals[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
-        unpolled += R;
-        if (unpolled >= poll_rows) {
-            unpolled = 0;
-            if (poll && poll(context, first + R)) status = NN_INTERRUPTED;
-        }
-    }
-    nn_float_mode_leave(mode);
-    return status;
+    if (!reserve(net, rows, false, net->workspace && net->workspace->skip_zeros)) return NN_NO_MEMORY;
+    nn_pass pass = {.net = net, .data = data, .start = 0, .stop = data->n, .batch_size = net->workspace->rows, .totals = totals, .poll = poll,
+                 .context = context, .poll_rows = rows_between_polls(net, 1)};
+    nn_pool_run(pass_worker, &pass, workers_for((double)work_of_row(net, 1) * (double)rows));
+    return pass.interrupted ? NN_INTERRUPTED : NN_OK;
 }
 
-nn_status nn_predict(const nn_net *net, float *out, const float *x, ptrdiff_t n, nn_poll poll, void *context) {
-    /* Memory of its own, so that any number of threads may predict with one net: two buffers that the layers fill in turn. */
-    const ptrdiff_t block = n < NN_BLOCK_ROWS ? n : NN_BLOCK_ROWS, last = net->depth - 1, poll_rows = rows_between_polls(net, 1);
-    ptrdiff_t widest = 1, floats;
-    for (ptrdiff_t l = 0; l < last; l++) widest = net->layers[l].outputs > widest ? net->layers[l].outputs : widest;
-    if (!multiply(line(widest), 2 * block, &floats)) return NN_NO_MEMORY;
-    float *buffer = nn_alloc((size_t)floats * sizeof(float));
-    if (!buffer) return NN_NO_MEMORY;
+/* A call of nn_predict. Each worker takes whole blocks, one after the other, as they come. */
+typedef struct prediction {
+    const nn_net *net;
+    float *out;
+    const float *x;
+    ptrdiff_t n, block, widest;
+    float *buffers; /* two of block x widest for each worker */
+    nn_poll poll;
+    void *context;
+    ptrdiff_t poll_rows;
+    atomic_ptrdiff_t next;
+    atomic_bool interrupted;
+} prediction;
+
+static void predict_worker(void *context, int thread, int threads) {
+    prediction *p = context;
+    (void)threads;
+    const nn_net *net = p->net;
+    const ptrdiff_t last = net->depth - 1, size = p->block * p->widest;
+    float *buffers = p->buffers + 2 * size * thread;
     const uint32_t mode = nn_float_mode_enter();
-    nn_status status = NN_OK;
-    ptrdiff_t unpolled = 0;
-    for (ptrdiff_t first = 0; first < n && status == NN_OK; first += block) {
-        const ptrdiff_t R = n - first < block ? n - first : block;
-        const float *in = x + first * net->layers[0].inputs;
+    ptrdiff_t polled = 0;
+    while (!atomic_load_explicit(&p->interrupted, memory_order_relaxed)) {
+        const ptrdiff_t first = atomic_fetch_add_explicit(&p->next, p->block, memory_order_relaxed);
+        if (first >= p->n) break;
+        const ptrdiff_t R = p->n - first < p->block ? p->n - first : p->block;
+        const float *in = p->x + first * net->layers[0].inputs;
         for (ptrdiff_t l = 0; l <= last; l++) {
             const nn_layer *layer = &net->layers[l];
-            float *a = l == last ? out + first * layer->outputs : buffer + (l % 2) * line(widest) * block;
+            float *a = l == last ? p->out + first * layer->outputs : buffers + (l % 2) * size;
             layer_forward(net, l, layer->activation, a, in, R);
             in = a;
         }
-        unpolled += R;
-        if (unpolled >= poll_rows) {
-            unpolled = 0;
-            if (poll && poll(context, first + R)) status = NN_INTERRUPTED;
-        }
+        if (thread != 0 || !p->poll || first - polled < p->poll_rows) continue;
+        polled = first;
+        if (p->poll(p->context, first + R)) atomic_store_explicit(&p->interrupted, true, memory_order_relaxed);
     }
     nn_float_mode_leave(mode);
-    nn_free(buffer);
-    return status;
+}
+
+nn_status nn_predict(const nn_net *net, float *out, const float *x, ptrdiff_t n, nn_poll poll, void *context) {
+    /* Memory of its own, so that any number of threads may predict with one net: two buffers a worker, which the layers fill in turn. */
+    prediction p = {.net = net, .out = out, .x = x, .n = n, .block = n < PREDICT_ROWS ? n : PREDICT_ROWS, .widest = 1, .poll = poll, .context = context,
+                    .poll_rows = rows_between_polls(net, 1)};
+    for (ptrdiff_t l = 0; l + 1 < net->depth; l++) {
+        if (line(net->layers[l].outputs) > p.widest) p.widest = line(net->layers[l].outputs);
+    }
+    const int threads = n <= p.block ? 1 : workers_for((double)work_of_row(net, 1) * (double)n);
+    ptrdiff_t floats;
+    if (!multiply(p.widest, 2 * p.block * threads, &floats)) return NN_NO_MEMORY;
+    p.buffers = malloc((size_t)floats * sizeof(float));
+    if (!p.buffers) return NN_NO_MEMORY;
+    nn_pool_run(predict_worker, &p, threads);
+    free(p.buffers);
+    return p.interrupted ? NN_INTERRUPTED : NN_OK;
 }

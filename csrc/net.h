@@ -39,8 +39,16 @@ typedef struct nn_net {
     ptrdiff_t metrics_count;
     const nn_metric **metrics;
     int64_t step;            /* updates made */
+    int skip_choice;     /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
+    const float *seen_x; /* the inputs that were last looked at for zeros, and what was found */
+    ptrdiff_t seen_n;
+    bool skip_zeros;
     nn_workspace *workspace; /* grows with the batch up to NN_BLOCK_ROWS rows; NULL until needed */
 } nn_net;
+
+/* The most workers a call may use. Results do not depend on it. */
+void nn_set_num_threads(int threads);
+int nn_num_threads(void);
 
 /* Rows of inputs (n, inputs) with their targets and weights (or NULL). */
 typedef struct nn_data {

@@ -1,6 +1,6 @@
 /* Elementary functions on vector words: exp, log, log1p, tanh, sigmoid.
  *
- * Each states its largest error in ULP, measured over all floats of its domain by `tests/kernels/test_vmath.py` against long double. They are written in
+ * Each states its largest error in ULP, measured over all floats of its domain by `tests/kernels/test_vmath.py` against double. They are written in
  * fused multiply-adds and integer arithmetic only, so that every instruction set with FMA gives the same bits. Results below the
  * smallest normal number are zero (the engine runs with denormals off). NaN stays NaN. */
 

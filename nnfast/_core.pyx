@@ -89,6 +89,8 @@ cdef extern from "net.h" nogil:
         float *slots[3]
         int64_t step
         ptrdiff_t metrics_count
+        int skip_choice
+        const float *seen_x
     ctypedef struct nn_data:
         const float *x
         nn_targets y
@@ -100,6 +102,8 @@ cdef extern from "net.h" nogil:
     nn_status nn_net_compile(nn_net *, const nn_loss *, bint, const nn_rule *, const nn_metric **, ptrdiff_t)
     nn_status nn_train(nn_net *, const nn_data *, const uint32_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double *, double *, nn_poll, void *, int64_t *)
     nn_status nn_evaluate(nn_net *, const nn_data *, double *, nn_poll, void *)
+    void nn_set_num_threads(int)
+    int nn_num_threads()
     nn_status nn_predict(const nn_net *, float *, const float *, ptrdiff_t, nn_poll, void *)
 
 cdef extern from "random.h" nogil:
@@ -188,6 +192,16 @@ def set_instruction_set(name):
 
 
 set_instruction_set(os.environ.get("NNFAST_ISA", ""))
+
+
+def num_threads():
+    return nn_num_threads()
+
+
+def set_num_threads(int threads):
+    if threads < 1:
+        raise ValueError(f"threads: expected at least 1, received {threads}")
+    nn_set_num_threads(threads)
 
 
 def build_info():
@@ -460,6 +474,15 @@ cdef class Net:
         if value < 0:
             raise ValueError(f"step: expected a count of updates >= 0, received {value}")
         self.net.step = value
+
+    @property
+    def skip_zeros(self):
+        return None if self.net.skip_choice < 0 else self.net.skip_choice == 1
+
+    @skip_zeros.setter
+    def skip_zeros(self, value):
+        self.net.skip_choice = -1 if value is None else 1 if value else 0
+        self.net.seen_x = NULL
 
     cdef nn_data data(self, x, y, sample_weight) except *:
         cdef nn_data result

@@ -1,0 +1,27 @@
+/* Persistent worker threads, and the barrier they meet at.
+ *
+ * One pool for the process, made when first needed. It runs one task at a time: who finds it busy runs alone, which changes no result, because no sum
+ * depends on the number of workers. After a fork the child has no workers and makes its own. Workers spin for some microseconds between tasks and then sleep. */
+
+#ifndef NN_POOL_H
+#define NN_POOL_H
+
+#include <stdatomic.h>
+
+#define NN_MAX_THREADS 64
+
+/* Called once by each worker, 0 (the caller) to threads - 1. */
+typedef void (*nn_task)(void *context, int thread, int threads);
+
+/* Runs task on as many workers as are to be had, at most `threads`, and returns when all have returned. */
+void nn_pool_run(nn_task task, void *context, int threads);
+
+/* All `threads` workers of a task wait for the last of them. Zero it before the task starts. */
+typedef struct nn_barrier {
+    atomic_int waiting;
+    atomic_int round;
+} nn_barrier;
+
+void nn_barrier_wait(nn_barrier *barrier, int threads);
+
+#endif

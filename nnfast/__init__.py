@@ -1,0 +1,78 @@
+"""nnfast: dense neural networks on the CPU, under Keras' names.
+
+`import nnfast as keras` runs a Keras script of dense layers. What every script needs is imported here; data
+sets, plots and the command line are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import (
+    activations,
+    callbacks,
+    errors,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    utils,
+)
+from .errors import ModelFileError, NonFiniteError
+from .layers import Input
+from .models import Sequential, load_model
+from .names import unknown_attribute
+from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from . import datasets, plot, reference, saving
+    from .info import show_config
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Input",
+    "ModelFileError",
+    "NonFiniteError",
+    "Sequential",
+    "Trainer",
+    "activations",
+    "callbacks",
+    "datasets",
+    "errors",
+    "initializers",
+    "kernels",
+    "layers",
+    "load_model",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "plot",
+    "reference",
+    "saving",
+    "show_config",
+    "utils",
+]
+
+_LAZY = {"datasets": "", "plot": "", "reference": "", "saving": "", "show_config": "info"}
+"""Submodules, and names in a submodule, that are loaded on first use."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise unknown_attribute(__name__, name, __all__)
+    if _LAZY[name]:
+        value: Any = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    else:
+        value = importlib.import_module(f"{__name__}.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

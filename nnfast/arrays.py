@@ -1,0 +1,331 @@
+"""The one place that turns what users have into what the engine takes: C-ordered float32 matrices and int32
+labels, checked once.
+
+Lists, DataFrames, other dtypes, strided, read-only, memory-mapped and byte-swapped arrays all come through
+here. A caller's array is never written, and not copied when it is already right. Rows and columns in messages
+count from 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int32]
+
+
+def to_numpy(values: object, name: str) -> Array:
+    """The array of numbers behind a list, DataFrame or array, not copied where that is possible.
+
+    Parameters
+    ----------
+    values : array_like
+        Bools, integers or floats of any shape and layout.
+    name : str
+        The argument, for messages.
+
+    Raises
+    ------
+    TypeError
+        Not numbers: object, string, complex, sparse or masked arrays, dicts, generators.
+    ValueError
+        Lists of unequal length.
+
+    Examples
+    --------
+    >>> to_numpy([[1, 2], [3, 4]], "x").shape
+    (2, 2)
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(
+            f"{name} must have a value everywhere, got a masked array. Fill it: {name}.filled(0)."
+        )
+    if hasattr(values, "toarray"):
+        raise TypeError(
+            f"{name} must be a dense array, got {type(values).__name__}. Convert it: {name}.toarray()."
+        )
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an array, got rows of unequal length ({error}). Pad or trim them."
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got {_describe(values, array)}.")
+    return array
+
+
+_REMEDIES = {
+    "c": "Use its real part or its absolute value",
+    "O": "Find what is not a number in it with .astype('float32')",
+}
+
+
+def _describe(values: object, array: Array) -> str:
+    """What came instead of numbers, and what to do."""
+    if array.ndim == 0 and array.dtype.kind == "O":
+        return f"{type(values).__name__}. Pass an array, a list or a DataFrame"
+    dtypes: Any = getattr(values, "dtypes", None)
+    if hasattr(dtypes, "items"):  # a DataFrame
+        wrong = [str(column) for column, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"]
+        return (
+            f"dtype {array.dtype} from columns {', '.join(wrong)}. Encode them as numbers, or leave them out"
+        )
+    remedy = _REMEDIES.get(
+        array.dtype.kind, "Encode it: numpy.unique(..., return_inverse=True) numbers classes"
+    )
+    return f"dtype {array.dtype}. {remedy}"
+
+
+def as_float32(values: object, name: str) -> Floats:
+    """A finite, C-contiguous, aligned float32 array of the same shape.
+
+    Raises
+    ------
+    ValueError
+        NaN or infinity, or a value beyond the range of float32: checked after the cast, with its place.
+    """
+    array = to_numpy(values, name)
+    if array.dtype == np.float32 and array.flags.c_contiguous and array.flags.aligned:
+        result: Floats = array
+    else:
+        with np.errstate(over="ignore"):  # found below, with its place
+            result = np.require(array, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
+    if array.dtype.kind == "f":
+        index = _core.first_nonfinite(result)
+        if index >= 0:
+            raise _not_finite(array, index, name)
+    return result
+
+
+def _not_finite(array: Array, index: int, name: str) -> ValueError:
+    place = np.unravel_index(index, array.shape)
+    value = array[place]
+    where = "" if not place else f" in row {place[0]}"
+    if len(place) > 1:
+        where += f", column {place[1] if len(place) == 2 else tuple(int(i) for i in place[1:])}"
+    if np.isfinite(value):
+        return ValueError(
+            f"{name} must fit into float32 (up to 3.4e38), got {value:g}{where}. Scale it first."
+        )
+    return ValueError(
+        f"{name} must be finite, got {value}{where}. Remove such rows, or fill them in (numpy.nan_to_num)."
+    )
+
+
+def sample_shape(x: Array) -> tuple[int, ...]:
+    """The shape of one row; numbers in a plain list are rows of one column."""
+    return x.shape[1:] or (1,)
+
+
+def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Floats:
+    """Inputs as a matrix with one row per sample.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, *shape)
+        A last axis of length 1 may be missing or added.
+    shape : tuple of int
+        Shape of one sample, as the model was built for.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, prod(shape))
+
+    Raises
+    ------
+    TypeError
+        Not numbers.
+    ValueError
+        No rows, another shape, or a value that is not finite in float32.
+
+    Examples
+    --------
+    >>> as_inputs([[[1, 2], [3, 4]]], (2, 2))
+    array([[1., 2., 3., 4.]], dtype=float32)
+    """
+    array = to_numpy(x, name)
+    given = array.shape[1:]
+    if array.ndim == 0 or not (given == shape or (*given, 1) == shape or given == (*shape, 1)):
+        raise _wrong_inputs(array, shape, name)
+    if len(array) == 0:
+        raise ValueError(f"{name} must have at least one row, got shape {array.shape}.")
+    return as_float32(array, name).reshape(len(array), math.prod(shape))
+
+
+def _wrong_inputs(array: Array, shape: tuple[int, ...], name: str) -> ValueError:
+    expected = f"({', '.join(['N', *map(str, shape)])})"
+    remedy = "The model was built for this shape"
+    if array.shape == shape:
+        remedy = f"For one sample pass {name}[None]"
+    elif array.ndim and len(array) and math.prod(array.shape[1:]) == math.prod(shape):
+        remedy = f"Reshape it: {name}.reshape({', '.join(map(str, (-1, *shape)))})"
+    return ValueError(f"{name} must have shape {expected}, got {array.shape}. {remedy}.")
+
+
+def as_labels(y: object, rows: int, classes: int, name: str = "y") -> Labels:
+    """Class labels as int32.
+
+    Parameters
+    ----------
+    y : array_like, shape (N,) or (N, 1)
+        Integers from 0 to classes - 1, of any dtype; floats must be whole.
+    rows : int
+        N, the number of rows of x.
+    classes : int
+        Number of outputs of the model.
+
+    Raises
+    ------
+    ValueError
+        Another shape or length; a label out of range or not whole, with its row.
+
+    Examples
+    --------
+    >>> as_labels([[2.0], [0.0]], rows=2, classes=3)
+    array([2, 0], dtype=int32)
+    """
+    array = to_numpy(y, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        remedy = "Take the index of the class"
+        if array.ndim == 2 and array.shape[1] == classes:
+            remedy = f"For one-hot rows use loss 'categorical_crossentropy', or pass {name}.argmax(axis=1)"
+        raise ValueError(f"{name} must hold labels of shape (N,) or (N, 1), got {array.shape}. {remedy}.")
+    _check_length(array, rows, name)
+    # Seen as unsigned, negative labels are large: one comparison checks both ends.
+    if array.dtype.kind in "iu" and array.dtype.isnative:
+        wrong = array.view(f"u{array.dtype.itemsize}").max() >= classes
+    else:
+        with np.errstate(invalid="ignore"):
+            wrong = (
+                not np.array_equal(array, array.astype(np.int32)) or array.min() < 0 or array.max() >= classes
+            )
+    if wrong:
+        row = np.flatnonzero(~((array >= 0) & (array < classes) & (array == np.floor(array))))[0]
+        raise ValueError(
+            f"{name} must hold labels from 0 to {classes - 1}, as the model has {classes} outputs, "
+            f"got {array[row]} in row {row}. "
+            "Give the last layer one unit per class, or number the classes from 0."
+        )
+    return np.require(array, np.int32, ("C_CONTIGUOUS", "ALIGNED"))
+
+
+def as_targets(y: object, rows: int, outputs: int, name: str = "y", probabilities: bool = False) -> Floats:
+    """Targets as a float32 matrix.
+
+    Parameters
+    ----------
+    y : array_like, shape (N, outputs); (N,) too where outputs is 1
+    rows : int
+        N, the number of rows of x.
+    outputs : int
+        Number of outputs of the model.
+    probabilities : bool, default False
+        Demand values from 0 to 1, as binary cross-entropy needs them.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, outputs)
+
+    Raises
+    ------
+    ValueError
+        Another shape or length; a value that is not finite in float32, or no probability.
+
+    Examples
+    --------
+    >>> as_targets([1, 0], rows=2, outputs=1)
+    array([[1.],
+           [0.]], dtype=float32)
+    """
+    array = to_numpy(y, name)
+    if array.ndim == 1 and outputs == 1:
+        array = array[:, None]
+    if array.ndim != 2 or array.shape[1] != outputs:
+        remedy = "Give the last layer as many units as there are targets"
+        if array.ndim == 1 or array.shape[1:] == (1,):
+            remedy = "For class labels use loss 'sparse_categorical_crossentropy', or utils.to_categorical"
+        raise ValueError(
+            f"{name} must have shape (N, {outputs}), as the model has {outputs} outputs, "
+            f"got {array.shape}. {remedy}."
+        )
+    _check_length(array, rows, name)
+    targets = as_float32(array, name)
+    if probabilities and not (targets.min() >= 0 and targets.max() <= 1):
+        row, column = np.argwhere((targets < 0) | (targets > 1))[0]
+        raise ValueError(
+            f"{name} must hold probabilities (0 and 1 for two classes) for loss 'binary_crossentropy', "
+            f"got {targets[row, column]:g} in row {row}, column {column}. Number the classes 0 and 1."
+        )
+    return targets
+
+
+def as_weights(sample_weight: object, rows: int, name: str = "sample_weight") -> Floats:
+    """One finite weight per row, float32, from an array of shape (N,) or (N, 1)."""
+    array = to_numpy(sample_weight, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,), one weight per row of x, got {array.shape}.")
+    _check_length(array, rows, name)
+    return as_float32(array, name)
+
+
+def class_weights(class_weight: object, y: Labels | Floats, outputs: int) -> Floats:
+    """The weight of each row by its class; classes that are not named weigh 1.
+
+    Parameters
+    ----------
+    class_weight : dict of int to float
+        Weight of each class.
+    y : ndarray, shape (N,) or (N, outputs)
+        Labels; one-hot rows, whose class is the largest; or one column, rounded.
+    outputs : int
+        Number of outputs of the model: with one output there are the classes 0 and 1.
+    """
+    classes = max(outputs, 2)
+    weight = np.ones(classes, np.float32)
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"class_weight must be a dict from class to weight, got {type(class_weight).__name__}."
+        )
+    for label, value in class_weight.items():
+        if label not in range(classes):
+            raise ValueError(f"class_weight must have keys from 0 to {classes - 1}, got {label!r}.")
+        weight[int(label)] = as_float32(value, f"class_weight[{label}]")
+    if y.ndim == 2:
+        y = y.argmax(axis=1).astype(np.int32) if outputs > 1 else np.rint(y[:, 0]).astype(np.int32)
+    if outputs == 1 and not ((y == 0) | (y == 1)).all():
+        raise ValueError(
+            "class_weight needs targets that are classes, got other numbers in y. Use sample_weight instead."
+        )
+    return weight[y]
+
+
+def assign(weights: Sequence[Floats], values: Sequence[ArrayLike], owner: str) -> None:
+    """Write `values` over `weights`, all or none."""
+    given = [np.asarray(value) for value in values]
+    if [array.shape for array in given] != [weight.shape for weight in weights]:
+        raise ValueError(
+            f"{owner} needs weights of shapes {[weight.shape for weight in weights]}, "
+            f"got {[array.shape for array in given]}. "
+            "Take them from get_weights() of the same structure."
+        )
+    converted = [np.asarray(array, np.float32) for array in given]
+    for weight, value in zip(weights, converted, strict=True):
+        weight[...] = value
+
+
+def _check_length(array: Array, rows: int, name: str) -> None:
+    if len(array) != rows:
+        raise ValueError(f"{name} must have as many rows as x, {rows}, got {len(array)}.")

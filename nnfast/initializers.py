@@ -1,0 +1,213 @@
+"""Initial values of kernels and biases, from the engine's own counter-based generator.
+
+A value depends on (seed, stream, position) alone: the model's seed, the index of the tensor in
+`get_weights()` order, and the place in it. NumPy's generators are not used, because their streams may change
+between releases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core, utils
+from .names import resolve, snake_case, unknown_attribute
+
+# Standard deviation of a standard normal truncated to |z| < 2: sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
+TRUNCATED_STDDEV = 0.87962566103423978
+
+
+class Initializer:
+    """Base of all initializers: a call gives a float32 array.
+
+    A subclass draws in `_draw(shape, seed, stream)`, in float64. Arguments of the constructor are kept under
+    their own names.
+    """
+
+    seed: int | None = None
+
+    def __call__(self, shape: Sequence[int], seed: int | None = None, stream: int = 0) -> NDArray[np.float32]:
+        """Draw an array.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Kernels are (inputs, units), biases (units,).
+        seed : int, optional
+            Seed of the model. One given to the initializer itself goes first; with neither, one is drawn.
+        stream : int, default 0
+            Index of the tensor in its model; different streams are independent.
+        """
+        if self.seed is not None:
+            seed = self.seed
+        elif seed is None:
+            seed = utils.next_seed()
+        return self._draw(tuple(shape), seed, stream).astype(np.float32).reshape(tuple(shape))
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        raise NotImplementedError(f"{type(self).__name__} must define _draw(shape, seed, stream)")
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Zeros(Initializer):
+    """All 0: the default for biases."""
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        return np.zeros(shape)
+
+
+class Ones(Initializer):
+    """All 1."""
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        return np.ones(shape)
+
+
+class Constant(Initializer):
+    """All equal to `value` (default 0.0).
+
+    Examples
+    --------
+    >>> Constant(0.5)((3,))
+    array([0.5, 0.5, 0.5], dtype=float32)
+    """
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = float(value)
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        return np.full(shape, self.value)
+
+
+class RandomUniform(Initializer):
+    """Uniform on [minval, maxval)."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+        self.minval, self.maxval, self.seed = float(minval), float(maxval), seed
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        return self.minval + (self.maxval - self.minval) * _core.uniform(math.prod(shape), seed, stream)
+
+
+class RandomNormal(Initializer):
+    """Normal with the given mean and standard deviation, not truncated."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean, self.stddev, self.seed = float(mean), float(stddev), seed
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        return self.mean + self.stddev * _core.normal(math.prod(shape), seed, stream)
+
+
+class TruncatedNormal(Initializer):
+    """Normal, values beyond two standard deviations drawn again; `stddev` is that before truncation, as in
+    Keras."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean, self.stddev, self.seed = float(mean), float(stddev), seed
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        return self.mean + self.stddev * _core.truncated_normal(math.prod(shape), seed, stream)
+
+
+class _FanScaled(Initializer):
+    """Mean 0 and variance `_scale` / fan, where fan is `_fan(inputs, outputs)`; the subclasses are the six
+    usual choices.
+
+    Uniform: U(-l, l) with l = sqrt(3 variance). Normal: truncated at two sigma, and widened so that the
+    variance after truncation is the one asked for.
+    """
+
+    _scale = 1.0
+    _uniform = True
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    @staticmethod
+    def _fan(inputs: int, outputs: int) -> float:
+        return float(inputs)
+
+    def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        # A bias of shape (units,) counts as (units, units), as in Keras.
+        stddev = math.sqrt(self._scale / max(1.0, self._fan(shape[0], shape[-1])))
+        if self._uniform:
+            limit = math.sqrt(3.0) * stddev
+            return limit * (2.0 * _core.uniform(math.prod(shape), seed, stream) - 1.0)
+        return stddev / TRUNCATED_STDDEV * _core.truncated_normal(math.prod(shape), seed, stream)
+
+
+class GlorotUniform(_FanScaled):
+    """U(-l, l) with l = sqrt(6 / (inputs + units)): the default for kernels (Glorot and Bengio, 2010).
+
+    Examples
+    --------
+    >>> bool(abs(GlorotUniform(seed=1)((4, 2))).max() <= 1.0)
+    True
+    """
+
+    @staticmethod
+    def _fan(inputs: int, outputs: int) -> float:
+        return (inputs + outputs) / 2
+
+
+class GlorotNormal(GlorotUniform):
+    """Truncated normal with variance 2 / (inputs + units) (Glorot and Bengio, 2010)."""
+
+    _uniform = False
+
+
+class HeUniform(_FanScaled):
+    """U(-l, l) with l = sqrt(6 / inputs) (He et al., 2015)."""
+
+    _scale = 2.0
+
+
+class HeNormal(HeUniform):
+    """Truncated normal with variance 2 / inputs (He et al., 2015)."""
+
+    _uniform = False
+
+
+class LecunUniform(_FanScaled):
+    """U(-l, l) with l = sqrt(3 / inputs) (LeCun et al., 1998)."""
+
+
+class LecunNormal(LecunUniform):
+    """Truncated normal with variance 1 / inputs (LeCun et al., 1998)."""
+
+    _uniform = False
+
+
+_CLASSES: list[type[Initializer]] = [
+    Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal,
+    GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal,
+]  # fmt: skip
+_KNOWN = {snake_case(cls.__name__): cls for cls in _CLASSES}
+
+
+def get(identifier: object) -> Initializer:
+    """The initializer for a name ("glorot_uniform" or "GlorotUniform"), a class, an object or a saved
+    configuration.
+
+    Raises
+    ------
+    ValueError
+        The name is not known.
+    TypeError
+        The identifier is none of the above.
+    """
+    return resolve("initializer", identifier, Initializer, _KNOWN)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _KNOWN:  # Keras offers the classes under their lower-case names too
+        return _KNOWN[name]
+    raise unknown_attribute(__name__, name, [cls.__name__ for cls in _CLASSES])

@@ -1,0 +1,186 @@
+"""The public names of the losses. Their formulas, gradients and links are in the C table (csrc/loss.h);
+nothing is computed here.
+
+A loss is accepted as a name ("mse", "sparse_categorical_crossentropy"), as an object
+(`losses.BinaryCrossentropy(from_logits=True)`) or under Keras' function names (`losses.mean_squared_error`),
+which are objects here: called, they give the mean over the rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from . import _core, arrays, kernels
+from .names import represent, resolve, snake_case, unknown_attribute
+
+
+class Loss:
+    """Base of the losses; the subclasses are the rows of the engine's table.
+
+    Attributes
+    ----------
+    name : str
+        Row of the table.
+    from_logits : bool
+        Outputs are logits, and the loss applies its link (softmax or sigmoid) itself.
+    sparse : bool
+        Targets are labels (N,) instead of an array (N, K).
+    """
+
+    name: str
+    from_logits = False
+
+    def __init_subclass__(cls) -> None:
+        cls.name = snake_case(cls.__name__)
+
+    @property
+    def sparse(self) -> bool:
+        return self.name.startswith("sparse")
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The mean over the rows of the (weighted) row loss, computed by the native kernel.
+
+        Parameters
+        ----------
+        y_true : array_like, shape (N, K), or (N,) for labels and for K = 1
+        y_pred : array_like, shape (N, K), or (N,) for K = 1
+            Outputs of the model: logits with `from_logits=True`, else predictions.
+        sample_weight : array_like, shape (N,), optional
+            Weight of each row; the divisor stays N.
+        """
+        outputs = arrays.as_float32(y_pred, "y_pred")
+        if not outputs.size or outputs.ndim not in (1, 2):
+            raise ValueError(f"y_pred must have shape (N, K) with at least one row, got {outputs.shape}.")
+        outputs = outputs.reshape(len(outputs), -1)
+        rows, columns = outputs.shape
+        targets: Any = as_targets(self, y_true, rows, columns, "y_true")
+        weight = None if sample_weight is None else arrays.as_weights(sample_weight, rows)
+        return kernels.loss_value_and_gradient(outputs, targets, self.name, weight, self.from_logits)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor."""
+        return dict(vars(self))
+
+    def __repr__(self) -> str:
+        return represent(self)
+
+
+class MeanSquaredError(Loss):
+    """mean_k (p_k - y_k)^2, with no factor 1/2.
+
+    Examples
+    --------
+    >>> MeanSquaredError()([[0.0, 1.0]], [[0.0, 3.0]])
+    2.0
+    """
+
+
+class MeanAbsoluteError(Loss):
+    """mean_k |p_k - y_k|; gradient 0 where they are equal.
+
+    Examples
+    --------
+    >>> MeanAbsoluteError()([[0.0, 1.0]], [[0.0, 3.0]])
+    1.0
+    """
+
+
+class _Crossentropy(Loss):
+    """What the cross-entropies share.
+
+    Straight after their link (softmax, or sigmoid of slope 1) the model computes them from the logits, with
+    no clipping; other probabilities are clipped to [1e-7, 1 - 1e-7].
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+
+    def __init__(self, from_logits: bool = False) -> None:
+        self.from_logits = bool(from_logits)
+
+
+class BinaryCrossentropy(_Crossentropy):
+    """mean_k -(y_k log p_k + (1 - y_k) log(1 - p_k)), for targets from 0 to 1.
+
+    Parameters
+    ----------
+    from_logits : bool, default False
+        Outputs are logits: p = sigmoid(z).
+
+    Examples
+    --------
+    >>> round(BinaryCrossentropy()([1, 0], [0.5, 0.5]), 6)
+    0.693147
+    """
+
+
+class CategoricalCrossentropy(_Crossentropy):
+    """-sum_k y_k log p_k, for targets of shape (N, K) such as one-hot rows.
+
+    Parameters
+    ----------
+    from_logits : bool, default False
+        Outputs are logits: p = softmax(z).
+
+    Examples
+    --------
+    >>> round(CategoricalCrossentropy()([[0, 1]], [[0.5, 0.5]]), 6)
+    0.693147
+    """
+
+
+class SparseCategoricalCrossentropy(_Crossentropy):
+    """-log p_y, for labels y of shape (N,) or (N, 1).
+
+    Parameters
+    ----------
+    from_logits : bool, default False
+        Outputs are logits: p = softmax(z).
+
+    Examples
+    --------
+    >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]), 6)
+    0.693147
+    """
+
+
+mean_squared_error = mse = MSE = MeanSquaredError()
+mean_absolute_error = mae = MAE = MeanAbsoluteError()
+binary_crossentropy = BinaryCrossentropy()
+categorical_crossentropy = CategoricalCrossentropy()
+sparse_categorical_crossentropy = SparseCategoricalCrossentropy()
+
+_CLASSES: list[type[Loss]] = [
+    MeanSquaredError, MeanAbsoluteError,
+    BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy,
+]  # fmt: skip
+_KNOWN = {cls.name: cls for cls in _CLASSES} | {"mse": MeanSquaredError, "mae": MeanAbsoluteError}
+
+
+def get(identifier: object) -> Loss:
+    """The loss for a name, a class, an object or a saved configuration.
+
+    Raises
+    ------
+    ValueError
+        The name is not known.
+    TypeError
+        The identifier is none of the above; functions of one's own cannot run in the engine.
+    """
+    return resolve("loss", identifier, Loss, _KNOWN)
+
+
+def as_targets(
+    loss: Loss, y: object, rows: int, outputs: int, name: str = "y"
+) -> arrays.Labels | arrays.Floats:
+    """What `loss` takes as targets for N rows of a model's outputs: labels (N,) or values (N, outputs),
+    checked."""
+    if loss.sparse:
+        return arrays.as_labels(y, rows, outputs, name)
+    return arrays.as_targets(y, rows, outputs, name, probabilities=_core.LOSSES[loss.name] == "sigmoid")
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_attribute(__name__, name, [*(cls.__name__ for cls in _CLASSES), *_KNOWN, "get"])

@@ -1,0 +1,185 @@
+"""The public names of the metrics. Each is the mean over rows of one row of the engine's table
+(csrc/metric.h), counted in training from the same forward pass as the loss; this module says which, under
+which key it is logged, and whether more is better.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import _core
+from .losses import Loss
+from .names import represent, resolve, snake_case, unknown_attribute
+
+
+class Metric:
+    """Base of the metrics.
+
+    Parameters
+    ----------
+    name : str, optional
+        Key in the logs; by default the class name in lower case, "binary_accuracy".
+
+    Attributes
+    ----------
+    row : str
+        Row of the engine's table that is averaged.
+    direction : {"max", "min"}
+        What counts as better, for callbacks that monitor.
+    finish : callable
+        Applied to the mean over the rows; most leave it alone.
+    """
+
+    row: str
+    direction = "max"
+    finish: Callable[[float], float] = staticmethod(float)
+
+    def __init_subclass__(cls) -> None:
+        name = snake_case(cls.__name__)
+        if name in _core.METRICS:
+            cls.row = name
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or snake_case(type(self).__name__)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor."""
+        return {"name": self.name}
+
+    def __repr__(self) -> str:
+        return represent(self)
+
+
+class SparseCategoricalAccuracy(Metric):
+    """Fraction of rows whose largest output is the label's; ties go to the lowest index."""
+
+
+class CategoricalAccuracy(Metric):
+    """Fraction of rows whose largest output is where the target is largest; ties go to the lowest index."""
+
+
+class BinaryAccuracy(Metric):
+    """Fraction of outputs on the same side of 0.5 as their target, mean over the outputs of a row."""
+
+
+class MeanSquaredError(Metric):
+    """Mean squared difference, also over the outputs of a row."""
+
+    direction = "min"
+
+
+class MeanAbsoluteError(Metric):
+    """Mean absolute difference, also over the outputs of a row."""
+
+    direction = "min"
+
+
+class RootMeanSquaredError(Metric):
+    """Square root of the mean squared error over all rows seen."""
+
+    row = MeanSquaredError.row
+    direction = "min"
+    finish = staticmethod(math.sqrt)
+
+
+class _Accuracy(Metric):
+    """ "accuracy": binary, categorical or sparse categorical, once loss and shape are known."""
+
+    row = ""
+
+
+_CLASSES: list[type[Metric]] = [
+    SparseCategoricalAccuracy, CategoricalAccuracy, BinaryAccuracy,
+    MeanSquaredError, MeanAbsoluteError, RootMeanSquaredError,
+]  # fmt: skip
+_KNOWN: dict[str, type[Metric]] = {
+    "accuracy": _Accuracy,
+    "acc": _Accuracy,
+    **{snake_case(cls.__name__): cls for cls in _CLASSES},
+    "mse": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+}
+
+
+def get(identifier: object) -> Metric:
+    """The metric for a name, a class, an object, a saved configuration, or a loss of the same name as a
+    metric.
+
+    Given by name, it is logged under that name: "acc" as "acc".
+
+    Raises
+    ------
+    ValueError
+        The name is not known.
+    TypeError
+        The identifier is none of the above.
+    """
+    if isinstance(identifier, Loss):
+        identifier = identifier.name
+    metric = resolve("metric", identifier, Metric, _KNOWN)
+    if isinstance(identifier, str):
+        metric.name = identifier
+    return metric
+
+
+def describe(metric: Metric) -> dict[str, Any]:
+    """The JSON-able description from which `get` makes an equal metric."""
+    name = next((name for name, cls in _KNOWN.items() if cls is type(metric)), type(metric).__name__)
+    return {"class_name": name, "config": metric.get_config()}
+
+
+def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -> list[Metric]:
+    """The metrics as the engine counts them for a model: "accuracy" is decided, and each fits the targets.
+
+    Parameters
+    ----------
+    metrics : iterable of Metric
+    loss : Loss
+    outputs : int
+        Number of outputs of the model.
+    activation : str
+        Name of the last activation; accuracy of one linear output under a loss for regression warns.
+
+    Raises
+    ------
+    ValueError
+        A metric that needs labels with a loss that needs arrays, or the reverse; two metrics of one name.
+    """
+    bound: list[Metric] = []
+    for metric in metrics:
+        if isinstance(metric, _Accuracy):
+            metric = copy.copy(metric)
+            metric.row = _accuracy(loss, outputs).row
+            if outputs == 1 and _core.LOSSES[loss.name] is None and activation != "sigmoid":
+                warnings.warn(
+                    f"metric {metric.name!r} of one output under loss {loss.name!r} asks on which side of "
+                    "0.5 it is: little to know of a regression. Use 'mae' or 'root_mean_squared_error'.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        if metric.row.startswith("sparse") != loss.sparse:
+            targets = "labels (N,)" if loss.sparse else f"targets (N, {outputs})"
+            raise ValueError(
+                f"metric {metric.name!r} does not fit loss {loss.name!r}, which takes {targets}. "
+                "Use 'accuracy', which picks the right one."
+            )
+        if metric.name in ("loss", *(other.name for other in bound)):
+            raise ValueError(
+                f"metrics must have different names, got {metric.name!r} twice. Pass name= to one of them."
+            )
+        bound.append(metric)
+    return bound
+
+
+def _accuracy(loss: Loss, outputs: int) -> type[Metric]:
+    if loss.sparse:
+        return SparseCategoricalAccuracy
+    return BinaryAccuracy if outputs == 1 else CategoricalAccuracy
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_attribute(__name__, name, [cls.__name__ for cls in _CLASSES])

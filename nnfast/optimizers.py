@@ -1,0 +1,288 @@
+"""The public names of the optimizers: what a user sets. The updates are in the C table (csrc/optimizer.h);
+nothing is computed here.
+
+An optimizer is accepted as a name ("adam"), a class or an object. Its slots (velocities, moments) live in the
+network it updates, so that one object serves one model.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from . import _core
+from .names import represent, resolve, unknown_attribute
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+class Optimizer:
+    """Base of the optimizers.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Finite, >= 0; callbacks may set it between steps.
+    rule : str
+        Row of the engine's table that does the update.
+    iterations : int
+        Number of updates made so far.
+    """
+
+    def __init__(self, learning_rate: float, name: str | None, **hyper: float) -> None:
+        self._trainer: weakref.ref[Trainer] | None = None
+        self.name = name or type(self).__name__
+        self.learning_rate = learning_rate
+        for key, value in hyper.items():
+            setattr(self, key, value)
+
+    @property
+    def rule(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def learning_rate(self) -> float:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = _number("learning_rate", value, math.inf)
+
+    def hyper(self) -> tuple[float, ...]:
+        """Current hyperparameters, in the order of the engine's table."""
+        return tuple([getattr(self, key) for key in _core.RULES[self.rule][0]])
+
+    @property
+    def iterations(self) -> int:
+        trainer = self._trainer and self._trainer()
+        return trainer.iterations if trainer else 0
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        trainer = self._trainer and self._trainer()
+        if not trainer:
+            raise RuntimeError(f"optimizer {self.name} has no steps to count yet. Give it to compile first.")
+        trainer.iterations = value
+
+    def attach(self, trainer: Trainer) -> None:
+        """Tie this optimizer to the trainer that holds its slots.
+
+        Raises
+        ------
+        ValueError
+            It serves another model already.
+        """
+        served = self._trainer and self._trainer()
+        if served and served.model is not trainer.model:
+            raise ValueError(
+                f"optimizer {self.name} already serves the model {served.model.name!r}. Make one for each: "
+                f"{type(self).__name__}.from_config(optimizer.get_config())."
+            )
+        self._trainer = weakref.ref(trainer)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor, with the current values."""
+        return {"learning_rate": self.learning_rate}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A new optimizer from `get_config()`, with no steps made."""
+        return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_trainer": None}
+
+    def __repr__(self) -> str:
+        return represent(self)
+
+
+def _number(name: str, value: float, bound: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        hint = " For a schedule use callbacks.LearningRateScheduler." if callable(value) else ""
+        raise TypeError(f"{name} must be a number, got {value!r}.{hint}") from None
+    if not 0 <= number < bound:
+        limit = "finite" if bound == math.inf else f"below {bound:g}"
+        raise ValueError(f"{name} must be at least 0 and {limit}, got {value!r}.")
+    return number
+
+
+class SGD(Optimizer):
+    """Gradient descent on mini-batches, with momentum or Nesterov's momentum.
+
+    momentum 0: `w -= learning_rate g`. Else `v = momentum v - learning_rate g; w += v`, and with Nesterov `w
+    += momentum v - learning_rate g` with the new v. The rate is inside the velocity, as in Keras (PyTorch
+    differs).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+    momentum : float, default 0.0
+        At least 0, at most 1.
+    nesterov : bool, default False
+    name : str, default "SGD"
+
+    Examples
+    --------
+    >>> SGD(0.1, momentum=0.9).rule
+    'momentum'
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(learning_rate, name, momentum=_momentum(momentum))
+        self.nesterov = bool(nesterov)
+
+    momentum: float
+
+    @property
+    def rule(self) -> str:
+        if self.momentum == 0:
+            return "sgd"
+        return "nesterov" if self.nesterov else "momentum"
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class RMSprop(Optimizer):
+    """The gradient divided by a running root mean square of itself (Hinton, 2012).
+
+    `v += (1 - rho)(g^2 - v); w -= learning_rate g / sqrt(v + epsilon)`, as in Keras. `centered` subtracts the
+    squared running mean of g from v; `momentum` gathers the steps in a velocity.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    rho : float, default 0.9
+    momentum : float, default 0.0
+    epsilon : float, default 1e-7
+    centered : bool, default False
+    name : str, default "RMSprop"
+
+    Examples
+    --------
+    >>> RMSprop(centered=True).hyper()
+    (0.001, 0.9, 1e-07)
+    """
+
+    rho: float
+    momentum: float
+    epsilon: float
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            name,
+            rho=_number("rho", rho, 1.0),
+            momentum=_momentum(momentum),
+            epsilon=_number("epsilon", epsilon, math.inf),
+        )
+        self.centered = bool(centered)
+
+    @property
+    def rule(self) -> str:
+        return "rmsprop" + ("_centered" if self.centered else "") + ("_momentum" if self.momentum else "")
+
+    def get_config(self) -> dict[str, Any]:
+        own = {key: getattr(self, key) for key in ("rho", "momentum", "epsilon", "centered")}
+        return {**super().get_config(), **own}
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma and Ba, 2015).
+
+    `t` from 1: `m += (1 - beta_1)(g - m); v += (1 - beta_2)(g^2 - v)`, then with `a = learning_rate sqrt(1 -
+    beta_2^t) / (1 - beta_1^t)`: `w -= a m / (sqrt(v) + epsilon)`. Epsilon is thus added to the *uncorrected*
+    root, the "epsilon hat" of the paper, as in Keras; `epsilon_form="corrected"` is Algorithm 1 of the paper,
+    as in PyTorch (which takes 1e-8): `w -= learning_rate (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) +
+    epsilon)`.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        At least 0, below 1.
+    epsilon : float, default 1e-7
+    epsilon_form : {"uncorrected", "corrected"}, default "uncorrected"
+    name : str, default "Adam"
+
+    Examples
+    --------
+    >>> Adam().hyper()
+    (0.001, 0.9, 0.999, 1e-07)
+    """
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        epsilon_form: str = "uncorrected",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            name,
+            beta_1=_number("beta_1", beta_1, 1.0),
+            beta_2=_number("beta_2", beta_2, 1.0),
+            epsilon=_number("epsilon", epsilon, math.inf),
+        )
+        if epsilon_form not in self._RULES:
+            raise ValueError(f"epsilon_form must be 'uncorrected' or 'corrected', got {epsilon_form!r}.")
+        self.epsilon_form = epsilon_form
+
+    _RULES: ClassVar = {"uncorrected": "adam", "corrected": "adam_corrected"}
+
+    @property
+    def rule(self) -> str:
+        return self._RULES[self.epsilon_form]
+
+    def get_config(self) -> dict[str, Any]:
+        own = {key: getattr(self, key) for key in ("beta_1", "beta_2", "epsilon", "epsilon_form")}
+        return {**super().get_config(), **own}
+
+
+def _momentum(value: float) -> float:
+    return _number("momentum", value, math.nextafter(1.0, 2.0))  # Keras allows 1
+
+
+_KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam)}
+
+
+def get(identifier: object) -> Optimizer:
+    """The optimizer for a name ("sgd"), a class, an object or a saved configuration.
+
+    Raises
+    ------
+    ValueError
+        The name is not known.
+    TypeError
+        The identifier is none of the above.
+    """
+    return resolve("optimizer", identifier, Optimizer, _KNOWN)
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_attribute(__name__, name, [cls.__name__ for cls in _KNOWN.values()])

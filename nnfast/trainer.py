@@ -1,0 +1,746 @@
+"""The fit loop: order of the rows, one native call per epoch, validation, callbacks, history.
+
+The arithmetic is in the engine (`_core.Net.train`), the checks of data are in `arrays`, what an epoch shows
+is in `progress`. What a second `fit` goes on with (optimizer state, place in the random stream, count of
+epochs) is kept here and in the network.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core, arrays, losses, metrics, optimizers, progress
+from .callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list
+from .errors import NonFiniteError
+from .names import serialize, unknown_name
+
+if TYPE_CHECKING:
+    from .models import Net, Sequential
+
+BACKENDS = ("native", "reference")
+BATCH_SIZE = 32
+
+
+class Data(NamedTuple):
+    """Rows as the engine takes them."""
+
+    x: arrays.Floats
+    y: arrays.Labels | arrays.Floats
+    weight: arrays.Floats | None
+
+    def part(self, rows: slice) -> Data:
+        return Data(self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])
+
+
+class Exclusive:
+    """Who may work on a network: one thread at a time, one fit at a time. Predictions need not ask."""
+
+    _all: ClassVar[weakref.WeakSet[Exclusive]] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self._renew()
+        self._all.add(self)
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+        self.fitting = False
+
+    @classmethod
+    def renew_all(cls) -> None:
+        """In a forked child: the threads that held locks are not there any more."""
+        for exclusive in cls._all:
+            exclusive._renew()
+
+    @contextmanager
+    def fit(self) -> Iterator[None]:
+        """Hold the network for a fit; refused while another one runs, in this thread or elsewhere."""
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(
+                "the model is already in use by another thread. "
+                "Give each thread a copy of its own: copy.deepcopy(model)."
+            )
+        try:
+            self.require_free("fit")
+            self.fitting = True
+            try:
+                yield
+            finally:
+                self.fitting = False
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> None:
+        """Hold the network for anything shorter: wait for another thread's turn, but not for its fit."""
+        if not self._lock.acquire(blocking=False):
+            if self.fitting:
+                raise RuntimeError(
+                    "the model is being trained by another thread. Until that ends only predict can be used."
+                )
+            self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def require_free(self, what: str) -> None:
+        """Refuse what may not happen during a fit, not even from a callback."""
+        if self.fitting:
+            raise RuntimeError(f"{what}: the model is being trained. Wait until fit has returned.")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Exclusive.renew_all)
+
+
+class Trainer:
+    """Trains a model: what `compile` makes and `fit` uses, with the same arguments.
+
+    Making one ties it to the model, in place of the one before.
+
+    Parameters
+    ----------
+    model : Sequential
+    optimizer : str, Optimizer
+        A name such as "adam", or an object of `nnfast.optimizers`.
+    loss : str, Loss
+        A name such as "mse", or an object of `nnfast.losses`.
+    metrics : iterable of str or Metric, default ()
+        Counted in training and evaluation; "accuracy" is binary, categorical or sparse by loss and shape.
+    backend : {"native", "reference"}, default "native"
+        "reference" trains with pure NumPy on identical batches.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs finished, over all fits.
+    epochs_shuffled : int
+        Place in the random stream: the number of shuffles made.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, a metric that does not fit the loss, an optimizer of another model.
+    TypeError
+        Neither a name nor an object.
+
+    Examples
+    --------
+    >>> from nnfast import Sequential, layers
+    >>> trainer = Trainer(Sequential([layers.Input((1,)), layers.Dense(1)], seed=0), "sgd", "mse")
+    >>> history = trainer.fit([[0.0], [1.0]], [1.0, 3.0], epochs=3, verbose=0)
+    >>> history.epoch
+    [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        optimizer: object,
+        loss: object,
+        metrics: Iterable[object] | str | None = (),
+        backend: str = BACKENDS[0],
+    ) -> None:
+        model.use.require_free("compile")
+        if backend not in BACKENDS:
+            raise unknown_name("backend", str(backend), BACKENDS)
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = losses.get(loss)
+        self.metrics = _metric_list(metrics)
+        self.backend = backend
+        self.epoch = 0
+        self.epochs_shuffled = 0
+        self._model = weakref.ref(model)
+        self._held: Sequential | None = model
+        self._net: Net | None = None
+        self._finite: arrays.Floats | None = None
+        self.optimizer.attach(self)
+        model.use_backend(backend)
+        model.trainer = self
+        if model.built:
+            self._network()
+
+    def release_model(self) -> None:
+        """Leave it to the model, which holds this trainer, to keep both alive: a circle of the two would be
+        freed late."""
+        self._held = None
+
+    @property
+    def model(self) -> Sequential:
+        model = self._model()
+        if model is None:
+            raise RuntimeError("the model of this trainer is gone. Keep a reference to the model.")
+        return model
+
+    # The network, compiled
+
+    def _network(self, sample_shape: tuple[int, ...] | None = None) -> Net:
+        """The model's network with this trainer's loss, rule and metrics; built now if need be."""
+        model = self.model
+        if model.trainer is not self:
+            raise RuntimeError(
+                "the model was compiled again, or its layers were changed. "
+                "Use model.trainer, or make a new Trainer."
+            )
+        net = model.network(sample_shape)
+        if net is not self._net:
+            self._compile(net)
+        elif self.optimizer.rule != self._rule:
+            raise RuntimeError(
+                f"the optimizer has changed from rule {self._rule!r} to {self.optimizer.rule!r}. "
+                "Call compile again."
+            )
+        return net
+
+    def _compile(self, net: Net) -> None:
+        outputs, activation = self.model.head
+        self._metrics = metrics.bind(self.metrics, self.loss, outputs, activation)
+        self._rule = self.optimizer.rule
+        net.compile(
+            self.loss.name, self.loss.from_logits, self._rule, [metric.row for metric in self._metrics]
+        )
+        self._columns: list[tuple[str, Callable[[float], float]]] = [("loss", float)]
+        self._columns += [(metric.name, metric.finish) for metric in self._metrics]
+        self._params = net.params
+        self._net = net
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """What counts as better for each metric: "min" or "max"."""
+        return {metric.name: metric.direction for metric in self.metrics}
+
+    def _totals(self) -> NDArray[np.float64]:
+        return np.zeros(len(self._columns))
+
+    def _means(self, totals: NDArray[np.float64], rows: int) -> Logs:
+        return {
+            name: finish(total / rows)
+            for (name, finish), total in zip(self._columns, totals.tolist(), strict=True)
+        }
+
+    # Data
+
+    def _data(self, x: object, y: object, sample_weight: object, prefix: str = "") -> Data:
+        """Checked rows; the model is built for them if it is not yet."""
+        if y is None:
+            raise ValueError(f"{prefix}y must be given, one target for each row of {prefix}x.")
+        array = arrays.to_numpy(x, f"{prefix}x")
+        self._network(arrays.sample_shape(array))
+        inputs = arrays.as_inputs(array, self.model.sample_shape, f"{prefix}x")
+        rows = len(inputs)
+        targets = losses.as_targets(self.loss, y, rows, self.model.head[0], f"{prefix}y")
+        weight = (
+            None
+            if sample_weight is None
+            else arrays.as_weights(sample_weight, rows, f"{prefix}sample_weight")
+        )
+        return Data(inputs, targets, weight)
+
+    def _weighted(self, data: Data, class_weight: object) -> Data:
+        """`class_weight` becomes a sample weight; together they multiply."""
+        if class_weight is None:
+            return data
+        weight = arrays.class_weights(class_weight, data.y, self.model.head[0])
+        return data._replace(weight=weight if data.weight is None else data.weight * weight)
+
+    # Training
+
+    def fit(
+        self,
+        x: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Callback | Iterable[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, ...] | None = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: None = None,
+        validation_steps: None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Collection[int] = 1,
+    ) -> History:
+        """Train for a number of epochs.
+
+        A second call goes on where the first one stopped: with the state of the optimizer and the next
+        shuffles.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...)
+            Arrays, lists or DataFrames of numbers; used as float32.
+        y : array_like, shape (N,), (N, 1) or (N, K)
+            Labels from 0 for the sparse loss, else targets as wide as the model's output.
+        batch_size : int, default 32
+            Rows per step; a last, smaller batch is a full step over its own rows.
+        epochs : int, default 1
+            Index of the epoch at which to stop, counted from 0: `epochs - initial_epoch` are run.
+        verbose : {"auto", 0, 1, 2}, default "auto"
+            0 silent, 1 a bar for each epoch, 2 one line for each; "auto" is 1 on a terminal or in a notebook,
+            else 2.
+        callbacks : iterable of Callback, optional
+        validation_split : float, default 0.0
+            Share of the rows, from the end, that is set aside before any shuffling.
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+            Evaluated after each epoch, in place of `validation_split`.
+        shuffle : bool, default True
+            A fresh uniform permutation of all rows for each epoch.
+        class_weight : dict of int to float, optional
+            Weight of each class in the loss.
+        sample_weight : array_like, shape (N,), optional
+            Weight of each row in the loss; the divisor stays the number of rows.
+        initial_epoch : int, default 0
+            Index of the first epoch, as callbacks and history see it.
+        steps_per_epoch, validation_steps : None
+            Keras' arguments for endless generators; an epoch is once over all rows here.
+        validation_batch_size : int, optional
+            What callbacks see as batches of the validation.
+        validation_freq : int or collection of int, default 1
+            Validate after every so many epochs, or after the given ones, counted from 1.
+
+        Returns
+        -------
+        History
+            Also kept as `model.history`, from the start: what an interrupted fit reached is there.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Arguments or data that are not right; before the first step.
+        NonFiniteError
+            The loss, or at the end of an epoch a weight, is NaN or infinite; see `recover`.
+        RuntimeError
+            The model is being trained already.
+        """
+        if steps_per_epoch is not None or validation_steps is not None:
+            raise ValueError(
+                "steps_per_epoch and validation_steps must be None: an epoch is once over all rows. "
+                "Pass fewer rows instead."
+            )
+        batch_size = checked_batch_size(batch_size)
+        _check_count("epochs", epochs, 0)
+        _check_count("initial_epoch", initial_epoch, 0)
+        shown = progress.mode(verbose)
+        due = _validation_epochs(validation_freq)
+        with self.model.use.fit():
+            data = self._data(x, y, sample_weight)
+            validation = None
+            if validation_data is not None:
+                validation = self._data(*_unpack(validation_data), prefix="validation ")
+            elif validation_split:
+                data, validation = _split(data, validation_split)
+            data = self._weighted(data, class_weight)
+            return self._fit(
+                data,
+                validation,
+                range(initial_epoch, epochs),
+                batch_size,
+                checked_batch_size(validation_batch_size or batch_size),
+                shuffle,
+                as_list(callbacks),
+                shown,
+                due,
+            )
+
+    def _fit(
+        self,
+        data: Data,
+        validation: Data | None,
+        epochs: range,
+        batch_size: int,
+        validation_batch_size: int,
+        shuffle: bool,
+        callbacks: list[Callback],
+        verbose: int,
+        due: Callable[[int], bool],
+    ) -> History:
+        model = self.model
+        rows = len(data.x)
+        totals = self._totals()
+        history = History()
+        callbacks.append(history)
+        moved = None
+        if verbose:
+            bar = progress.ProgressBar(verbose, rows, batch_size, lambda done: self._means(totals, done))
+            callbacks.append(bar)
+            moved = bar.progress if bar.moves else None
+        listeners = CallbackList(
+            callbacks, model, verbose=verbose, epochs=epochs.stop, steps=-(-rows // batch_size)
+        )
+        quiet = any(
+            isinstance(callback, TerminateOnNaN) and not callback.raise_error for callback in callbacks
+        )
+        order = np.empty(rows, np.uint32) if shuffle else None
+        model.history = history
+        model.stop_training = False
+        self._remember()
+        logs: Logs = {}
+        try:
+            listeners.call("on_train_begin", {})
+            for epoch in epochs:
+                listeners.call("on_epoch_begin", epoch, {})
+                if order is not None:
+                    _core.shuffle(order, model.seed, self.epochs_shuffled)
+                    self.epochs_shuffled += 1
+                try:
+                    totals.fill(0.0)
+                    done = self._run(data, order, batch_size, totals, listeners, moved)
+                    logs = self._means(totals, done)
+                    self._check_weights()
+                    self._remember()
+                except NonFiniteError as error:
+                    error.epoch = epoch
+                    if not quiet:
+                        raise
+                    if error.batch is not None:
+                        logs = self._means(totals, max(1, error.batch * batch_size))
+                    logs["loss"] = math.nan
+                    model.stop_training = True
+                if validation is not None and due(epoch + 1):
+                    results = self._evaluate(validation, validation_batch_size, listeners, None)
+                    logs |= {f"val_{name}": value for name, value in results.items()}
+                self.epoch += 1
+                listeners.call("on_epoch_end", epoch, logs)
+                if model.stop_training:
+                    break
+            listeners.call("on_train_end", logs)
+        except BaseException:
+            listeners.abandon()
+            raise
+        return history
+
+    def _run(
+        self,
+        data: Data,
+        order: NDArray[np.uint32] | None,
+        batch_size: int,
+        totals: NDArray[np.float64],
+        listeners: CallbackList,
+        moved: Callable[[int], None] | None,
+    ) -> int:
+        """One epoch, in one call or, where a callback listens to batches, in one call for each; the number of
+        rows used."""
+        net = self._network()
+        rows = len(data.x)
+        if not listeners.listen_to_batches("train"):
+            net.train(*data, order, 0, rows, batch_size, self.optimizer.hyper(), totals, moved)
+            return rows
+        for batch, start in enumerate(range(0, rows, batch_size)):
+            stop = min(start + batch_size, rows)
+            listeners.call("on_train_batch_begin", batch, {})
+            try:
+                net.train(*data, order, start, stop, batch_size, self.optimizer.hyper(), totals, None)
+            except NonFiniteError:
+                listeners.call("on_train_batch_end", batch, self._means(totals, stop) | {"loss": math.nan})
+                raise
+            listeners.call("on_train_batch_end", batch, self._means(totals, stop))
+            if moved is not None:
+                moved(stop)
+            if self.model.stop_training:
+                return stop
+        return rows
+
+    def _check_weights(self) -> None:
+        if _core.first_nonfinite(self._params) >= 0:
+            model = self.model
+            names = [
+                name
+                for name, weight in zip(model.weight_names, model.weights, strict=True)
+                if not np.isfinite(weight).all()
+            ]
+            raise NonFiniteError(None, subject=f"weight {names[0]}")
+
+    def _remember(self) -> None:
+        if self._finite is None:
+            self._finite = self._params.copy()
+        else:
+            np.copyto(self._finite, self._params)
+
+    def recover(self) -> None:
+        """Put back the weights that the last finite epoch of the last fit ended with, and start the optimizer
+        afresh.
+
+        For use after `NonFiniteError`, usually followed by a lower learning rate. In the first epoch of a fit
+        they are the weights that it began with.
+
+        Raises
+        ------
+        RuntimeError
+            There was no fit since `compile`.
+        """
+        if self._finite is None:
+            raise RuntimeError("there are no weights to recover: no fit has begun since compile.")
+        with self.model.use:
+            net = self._network()
+            np.copyto(self._params, self._finite)
+            for slot in net.slots:
+                slot.fill(0.0)
+            net.step = 0
+
+    def train_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | Logs:
+        """One step over all given rows as one batch.
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss before the step; with metrics `[loss, *metrics]`, and with `return_dict=True` a dict.
+
+        Raises
+        ------
+        NonFiniteError
+            The loss is NaN or infinite; no step was made.
+        """
+        with self.model.use:
+            data = self._weighted(self._data(x, y, sample_weight), class_weight)
+            rows, totals = len(data.x), self._totals()
+            self._network().train(*data, None, 0, rows, rows, self.optimizer.hyper(), totals, None)
+            return _result(self._means(totals, rows), return_dict)
+
+    # Evaluation
+
+    def evaluate(
+        self,
+        x: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: ArrayLike | None = None,
+        steps: None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | Logs:
+        """Loss and metrics over all rows, with fixed weights.
+
+        Parameters
+        ----------
+        x, y, sample_weight : array_like
+            As for `fit`.
+        batch_size : int, default 32
+            What callbacks see as a batch; the result does not depend on it.
+        verbose : {"auto", 0, 1, 2}, default "auto"
+        steps : None
+            Keras' argument for endless generators.
+        callbacks : iterable of Callback, optional
+        return_dict : bool, default False
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss; with metrics `[loss, *metrics]`, and with `return_dict=True` a dict.
+        """
+        if steps is not None:
+            raise ValueError("steps must be None: all rows are evaluated. Pass fewer rows instead.")
+        batch_size = checked_batch_size(batch_size)
+        shown = progress.mode(verbose)
+        with self.model.use:
+            data = self._data(x, y, sample_weight)
+            chosen = as_list(callbacks)
+            moved = None
+            if shown:
+                bar = progress.ProgressBar(shown, len(data.x), batch_size, lambda done: {})
+                chosen.append(bar)
+                moved = bar.progress if bar.moves else None
+            listeners = CallbackList(
+                chosen, self.model, verbose=shown, epochs=1, steps=-(-len(data.x) // batch_size)
+            )
+            try:
+                return _result(self._evaluate(data, batch_size, listeners, moved), return_dict)
+            except BaseException:
+                listeners.abandon()
+                raise
+
+    def _evaluate(
+        self, data: Data, batch_size: int, listeners: CallbackList, moved: Callable[[int], None] | None
+    ) -> Logs:
+        net = self._network()
+        rows, totals = len(data.x), self._totals()
+        listeners.call("on_test_begin", {})
+        if not listeners.listen_to_batches("test"):
+            net.evaluate(*data, totals, moved)
+        else:
+            for batch, start in enumerate(range(0, rows, batch_size)):
+                part = data.part(slice(start, start + batch_size))
+                listeners.call("on_test_batch_begin", batch, {})
+                net.evaluate(*part, totals, None)
+                listeners.call("on_test_batch_end", batch, self._means(totals, start + len(part.x)))
+        logs = self._means(totals, rows)
+        listeners.call("on_test_end", logs)
+        return logs
+
+    def test_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | Logs:
+        """Loss and metrics of the given rows, as `evaluate` with no display."""
+        return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
+
+    # State, for model files and copies
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of `compile`, JSON-able; it takes them back: `model.compile(**config)`."""
+        return {
+            "optimizer": serialize(self.optimizer),
+            "loss": serialize(self.loss),
+            "metrics": [metrics.describe(metric) for metric in self.metrics],
+            "backend": self.backend,
+        }
+
+    @property
+    def iterations(self) -> int:
+        """Number of updates made."""
+        return 0 if self._net is None else self._net.step
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self._network().step = value
+
+    @property
+    def slots(self) -> dict[str, list[arrays.Floats]]:
+        """Name of each slot of the optimizer to its arrays, views in the order of `get_weights`."""
+        net = self._network()
+        names = _core.RULES[self._rule][1]
+        return {name: net.split(slot) for name, slot in zip(names, net.slots, strict=True)}
+
+    def set_slots(self, slots: Mapping[str, Iterable[ArrayLike]]) -> None:
+        """Overwrite the slots of the optimizer, all or none.
+
+        Raises
+        ------
+        ValueError
+            Other names, numbers or shapes than those of `slots`.
+        """
+        own = self.slots
+        if set(slots) != set(own):
+            raise ValueError(
+                f"slots must be {sorted(own)}, those of rule {self._rule!r}, got {sorted(slots)}."
+            )
+        arrays.assign(
+            [tensor for name in own for tensor in own[name]],
+            [value for name in own for value in slots[name]],
+            f"optimizer rule {self._rule!r}",
+        )
+
+    def state(self) -> dict[str, int]:
+        """Epochs finished and place in the random stream."""
+        return {"epoch": self.epoch, "epochs_shuffled": self.epochs_shuffled}
+
+    def set_state(self, state: Mapping[str, int]) -> None:
+        """Put back what `state` gave."""
+        self.epoch = int(state["epoch"])
+        self.epochs_shuffled = int(state["epochs_shuffled"])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that pickle and deepcopy need to make an equal trainer for an equal model."""
+        built = self._net is not None
+        return {
+            "arguments": (self.optimizer, self.loss, self.metrics, self.backend),
+            "state": self.state(),
+            "iterations": self.iterations,
+            "slots": {name: [tensor.copy() for tensor in tensors] for name, tensors in self.slots.items()}
+            if built
+            else None,
+        }
+
+    @classmethod
+    def from_snapshot(cls, model: Sequential, snapshot: dict[str, Any]) -> Trainer:
+        """The trainer for a copy of the model."""
+        trainer = cls(model, *snapshot["arguments"])
+        trainer.set_state(snapshot["state"])
+        if snapshot["slots"] is not None:
+            trainer.set_slots(snapshot["slots"])
+            trainer.iterations = snapshot["iterations"]
+        return trainer
+
+    def __reduce__(self) -> tuple[Callable[[Sequential], Trainer], tuple[Sequential]]:
+        return _trainer_of, (self.model,)
+
+
+def _trainer_of(model: Sequential) -> Trainer:
+    assert model.trainer is not None
+    model.trainer._held = model
+    return model.trainer
+
+
+def _metric_list(given: Iterable[object] | str | None) -> list[metrics.Metric]:
+    if given is None:
+        return []
+    return [
+        metrics.get(metric)
+        for metric in ([given] if isinstance(given, str) or not isinstance(given, Iterable) else given)
+    ]
+
+
+def _result(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]
+
+
+def checked_batch_size(batch_size: int | None) -> int:
+    """The batch size, 32 where it is None."""
+    if batch_size is None:
+        return BATCH_SIZE
+    return _check_count("batch_size", batch_size, 1)
+
+
+def _check_count(name: str, value: int, least: int) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}.")
+    return int(value)
+
+
+def _validation_epochs(frequency: int | Collection[int]) -> Callable[[int], bool]:
+    """Whether to validate after an epoch, counted from 1."""
+    if isinstance(frequency, Collection):
+        return frequency.__contains__
+    every = _check_count("validation_freq", frequency, 1)
+    return lambda epoch: epoch % every == 0
+
+
+def _unpack(validation_data: object) -> tuple[Any, Any, Any]:
+    if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            f"validation_data must be (x, y) or (x, y, sample_weight), got {type(validation_data).__name__}."
+        )
+    x, y, *weight = validation_data
+    return x, y, weight[0] if weight else None
+
+
+def _split(data: Data, share: float) -> tuple[Data, Data]:
+    """All but the tail, and the tail."""
+    rows = len(data.x)
+    if not 0 < share < 1:
+        raise ValueError(f"validation_split must be between 0 and 1, got {share!r}.")
+    at = math.floor(rows * (1.0 - share))
+    if at == 0:
+        raise ValueError(
+            f"validation_split={share} leaves no row of {rows} to train on. "
+            "Pass a smaller share, or validation_data."
+        )
+    if at == rows:
+        raise ValueError(
+            f"validation_split={share} leaves no row of {rows} to validate on. Pass a larger share."
+        )
+    return data.part(slice(0, at)), data.part(slice(at, rows))

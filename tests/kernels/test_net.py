@@ -1,0 +1,264 @@
+"""Whole steps of the engine: trajectories against the reference in float64, blocks, interruptions, floating-point mode, bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnfast import _core, reference
+from nnfast.errors import NonFiniteError
+
+from ..tolerances import TRAJECTORY_RTOL
+from .helpers import floats, same_bits
+from .test_pointwise import HYPER, exact_targets, targets_for
+
+LAYERS = {
+    "mnist": (12, [(17, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)], "sparse_categorical_crossentropy"),
+    "wine": (11, [(20, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)], "mean_squared_error"),
+    "deep": (
+        9,
+        [(18, "tanh", 0.0, True, True), (18, "sigmoid", 2.0, False, False), (7, "sigmoid", 1.0, True, False), (3, "softmax", 0.0, True, True)],
+        "categorical_crossentropy",
+    ),
+    "hidden softmax": (6, [(5, "softmax", 0.0, True, True), (2, "sigmoid", 1.0, True, True)], "binary_crossentropy"),
+    "composed": (6, [(8, "softmax", 0.0, True, True), (4, "sigmoid", 1.0, True, True)], "mean_absolute_error"),
+}
+
+
+def build(module, which: str, rule: str, from_logits: bool = False, metrics: tuple[str, ...] = (), **kwargs):  # noqa: ANN001, ANN003, ANN201
+    inputs, layers, loss = LAYERS[which]
+    net = module.Net(inputs, layers, **kwargs)
+    for i, tensor in enumerate(net.tensors):
+        tensor[...] = (_core.uniform(tensor.size, 42, i).reshape(tensor.shape) - 0.5) * (1.5 if tensor.ndim == 2 else 0.2)
+    net.compile(loss, from_logits, rule, metrics)
+    return net, loss
+
+
+def data(which: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    inputs, layers, loss = LAYERS[which]
+    x = floats(rng, n, inputs)
+    x[rng.random(x.shape) < 0.3] = 0.0
+    return x, targets_for(loss, rng, n, layers[-1][0]), rng.uniform(0.5, 2.0, n).astype(np.float32)
+
+
+def hyper(rule: str) -> list[float]:
+    return [HYPER[name] if name != "learning_rate" else 0.01 for name in _core.RULES[rule][0]]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 8, 9, 30, 64, 65])
+@pytest.mark.parametrize("rule", _core.RULES)
+@pytest.mark.parametrize("which", LAYERS)
+def test_trajectory_of_50_steps(isa: str, rng: np.random.Generator, which: str, rule: str, batch_size: int) -> None:
+    n = 64
+    x, y, weight = data(which, n, rng)
+    net, loss = build(_core, which, rule)
+    oracle, _ = build(reference, which, rule, dtype=np.float64)
+    order = np.empty(n, dtype=np.uint32)
+    totals, exact = np.zeros(1), np.zeros(1)
+    epoch = 0
+    while net.step < 50:
+        _core.shuffle(order, 1, epoch)
+        stop = min(n, (50 - net.step) * batch_size)
+        net.train(x, y, weight, order, 0, stop, batch_size, hyper(rule), totals, None)
+        oracle.train(x.astype(np.float64), exact_targets(y), weight.astype(np.float64), order, 0, stop, batch_size, hyper(rule), exact, None)
+        epoch += 1
+    assert oracle.step == net.step == 50
+    assert totals[0] == pytest.approx(exact[0], rel=TRAJECTORY_RTOL)
+    for tensor, exact_tensor in zip(net.tensors, oracle.tensors, strict=True):
+        assert np.abs(tensor - exact_tensor).max() <= TRAJECTORY_RTOL * np.abs(exact_tensor).max()
+
+
+@pytest.mark.parametrize("which", LAYERS)
+def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator, which: str) -> None:
+    x, y, weight = data(which, 300, rng)
+
+    def run(rule: str, batch_size: int) -> list[np.ndarray]:
+        net, _ = build(_core, which, rule)
+        totals = np.zeros(1)
+        for _ in range(3):
+            net.train(x, y, weight, None, 0, 300, batch_size, hyper(rule), totals, None)
+        return [net.params.copy(), *(slot.copy() for slot in net.slots), totals]
+
+    for rule in _core.RULES:
+        for batch_size in (1, 7, 32, 300):
+            assert same_bits(on_each_set(lambda rule=rule, batch_size=batch_size: run(rule, batch_size)))
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("which", ["mnist", "wine", "deep"])
+def test_a_batch_of_many_blocks_is_one_sum(isa: str, rng: np.random.Generator, which: str, rule: str) -> None:
+    """700 rows pass in blocks of 256; their gradient continues one chain, so that a full batch equals it taken whole."""
+    x, y, weight = data(which, 700, rng)
+    net, _ = build(_core, which, rule)
+    oracle, _ = build(reference, which, rule, dtype=np.float64)
+    totals, exact = np.zeros(1), np.zeros(1)
+    for _ in range(3):
+        net.train(x, y, weight, None, 0, 700, 700, hyper(rule), totals, None)
+        oracle.train(x.astype(np.float64), exact_targets(y), weight.astype(np.float64), None, 0, 700, 700, hyper(rule), exact, None)
+    assert totals[0] == pytest.approx(exact[0], rel=TRAJECTORY_RTOL)
+    for tensor, exact_tensor in zip(net.tensors, oracle.tensors, strict=True):
+        assert np.abs(tensor - exact_tensor).max() <= TRAJECTORY_RTOL * np.abs(exact_tensor).max()
+
+
+def test_batch_by_batch_is_the_epoch(isa: str, rng: np.random.Generator) -> None:
+    x, y, _ = data("mnist", 50, rng)
+    results = []
+    for pieces in ([(0, 50)], [(0, 16), (16, 32), (32, 48), (48, 50)]):
+        net, _ = build(_core, "mnist", "adam", metrics=("sparse_categorical_accuracy",))
+        totals = np.zeros(2)
+        for start, stop in pieces:
+            net.train(x, y, None, None, start, stop, 16, hyper("adam"), totals, None)
+        results.append([net.params.copy(), totals])
+    assert same_bits(results)
+
+
+def test_poisoned_workspace_and_growing_blocks(isa: str, rng: np.random.Generator) -> None:
+    """A net that has seen larger and non-finite batches trains like a new one: nothing is read from what an earlier call has left."""
+    x, y, _ = data("deep", 600, rng)
+    fresh, _ = build(_core, "deep", "adam")
+    used, _ = build(_core, "deep", "adam")
+    start = used.params.copy()
+    bad = x.copy()
+    bad[:] = np.nan
+    with pytest.raises(NonFiniteError):
+        used.train(bad, y, None, None, 0, 600, 600, hyper("adam"), np.zeros(1), None)
+    assert same_bits([used.params, start])
+    results = []
+    for net in (fresh, used):
+        net.train(x, y, None, None, 0, 20, 7, hyper("adam"), np.zeros(1), None)
+        results.append(net.params.copy())
+    assert same_bits(results)
+
+
+def test_non_finite_loss_stops_before_the_update(isa: str, rng: np.random.Generator) -> None:
+    x, y, _ = data("wine", 40, rng)
+    x[27, 3] = np.nan
+    net, _ = build(_core, "wine", "sgd")
+    expected, _ = build(_core, "wine", "sgd")
+    totals, expected_totals = np.zeros(1), np.zeros(1)
+    with pytest.raises(NonFiniteError) as error:
+        net.train(x, y, None, None, 0, 40, 8, hyper("sgd"), totals, None)
+    assert error.value.batch == 3
+    expected.train(x, y, None, None, 0, 24, 8, hyper("sgd"), expected_totals, None)
+    assert same_bits([[net.params.copy(), totals, net.step], [expected.params.copy(), expected_totals, expected.step]])
+
+
+@pytest.mark.parametrize("exception", [KeyboardInterrupt, ZeroDivisionError])
+def test_progress_can_stop_between_steps(rng: np.random.Generator, exception: type[BaseException]) -> None:
+    x, y, _ = data("mnist", 2000, rng)
+    inputs, layers, loss = 12, [(3000, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)], "sparse_categorical_crossentropy"
+    seen: list[int] = []
+
+    def progress(rows: int) -> None:
+        seen.append(rows)
+        if len(seen) == 3:
+            raise exception
+
+    net = _core.Net(inputs, layers)
+    net.tensors[0][...] = 0.01
+    net.compile(loss, False, "sgd", ())
+    totals = np.zeros(1)
+    with pytest.raises(exception):
+        net.train(x, y, None, None, 0, 2000, 10, [0.01], totals, progress)
+    assert seen == sorted(seen)
+    assert net.step == seen[-1] // 10
+    again = _core.Net(inputs, layers)
+    again.tensors[0][...] = 0.01
+    again.compile(loss, False, "sgd", ())
+    again_totals = np.zeros(1)
+    again.train(x, y, None, None, 0, seen[-1], 10, [0.01], again_totals, None)
+    assert same_bits([[net.params.copy(), totals], [again.params.copy(), again_totals]])
+
+
+def test_evaluate_and_predict(isa: str, rng: np.random.Generator) -> None:
+    metrics = {
+        "mnist": ("sparse_categorical_accuracy",),
+        "deep": ("categorical_accuracy", "mean_squared_error"),
+        "wine": ("mean_squared_error", "mean_absolute_error"),
+        "hidden softmax": ("binary_accuracy",),
+    }
+    for which, names in metrics.items():
+        x, y, weight = data(which, 300, rng)
+        net, _ = build(_core, which, "sgd", metrics=names)
+        oracle, _ = build(reference, which, "sgd", metrics=names, dtype=np.float64)
+        totals, exact = np.zeros(1 + len(names)), np.zeros(1 + len(names))
+        net.evaluate(x, y, weight, totals, None)
+        oracle.evaluate(x.astype(np.float64), exact_targets(y), weight.astype(np.float64), exact, None)
+        assert np.allclose(totals, exact, rtol=TRAJECTORY_RTOL)
+        out = np.full((300, LAYERS[which][1][-1][0]), np.nan, dtype=np.float32)
+        net.predict(x, out, None)
+        exact_out = np.empty(out.shape)
+        oracle.predict(x.astype(np.float64), exact_out, None)
+        assert np.allclose(out, exact_out, rtol=1e-4, atol=1e-6)
+        one = np.empty((1, out.shape[1]), dtype=np.float32)
+        for r in (0, 255, 256, 299):
+            net.predict(x[r : r + 1], one, None)
+            assert same_bits([one, out[r : r + 1]])
+
+
+@pytest.mark.parametrize("which", ["mnist", "deep", "hidden softmax"])
+def test_from_logits_of_a_linear_layer_is_the_link(isa: str, rng: np.random.Generator, which: str) -> None:
+    """A linear last layer with from_logits trains to the same bits as the linked pair."""
+    inputs, layers, loss = LAYERS[which]
+    x, y, weight = data(which, 40, rng)
+    linked, _ = build(_core, which, "sgd")
+    raw = _core.Net(inputs, [*layers[:-1], (layers[-1][0], "linear", 0.0, True, True)])
+    raw.params[...] = linked.params
+    raw.compile(loss, True, "sgd", ())
+    totals, raw_totals = np.zeros(1), np.zeros(1)
+    linked.train(x, y, weight, None, 0, 40, 8, [0.1], totals, None)
+    raw.train(x, y, weight, None, 0, 40, 8, [0.1], raw_totals, None)
+    assert np.allclose(raw.params, linked.params, rtol=1e-6, atol=1e-7)
+    assert same_bits([totals, raw_totals])
+
+
+def test_denormals_are_off_inside_and_the_mode_is_restored(isa: str) -> None:
+    tiny = np.full(3, 1e-40, dtype=np.float32)
+    w, velocity = np.ones(3, dtype=np.float32), tiny.copy()
+    _core.update(w, np.zeros(3, np.float32), [velocity], "momentum", [0.01, 0.9], 1)
+    assert not velocity.any()  # flushed
+    assert (tiny * np.float32(0.5)).all()  # the caller's arithmetic still has denormals
+
+
+def test_arguments_are_checked_before_anything_changes(rng: np.random.Generator) -> None:
+    x, y, _ = data("mnist", 8, rng)
+    net, _ = build(_core, "mnist", "sgd")
+    before = net.params.copy()
+    totals = np.zeros(1)
+    order = np.arange(8, dtype=np.uint32)
+    cases = [
+        ((x.astype(np.float64), y, None, None, 0, 8, 2, [0.1], totals), TypeError, r"x: expected float32 .*received float64 of shape \(8, 12\)"),
+        ((x[:, ::2], y, None, None, 0, 8, 2, [0.1], totals), ValueError, "not C-contiguous"),
+        ((x.tolist(), y, None, None, 0, 8, 2, [0.1], totals), TypeError, "received list"),
+        ((x[:, :5].copy(), y, None, None, 0, 8, 2, [0.1], totals), ValueError, r"shape \(rows, 12\)"),
+        ((x, y[:7], None, None, 0, 8, 2, [0.1], totals), ValueError, r"y: expected int32"),
+        ((x, np.full(8, 10, np.int32), None, None, 0, 8, 2, [0.1], totals), ValueError, "labels from 0 to 9, received 10 in row 0"),
+        ((x, np.full(8, -1, np.int32), None, None, 0, 8, 2, [0.1], totals), ValueError, "received -1"),
+        ((x, y, np.ones(7, np.float32), None, 0, 8, 2, [0.1], totals), ValueError, "sample_weight"),
+        ((x, y, None, order + 1, 0, 8, 2, [0.1], totals), ValueError, "rows from 0 to 7, received 8 at place 7"),
+        ((x, y, None, order[:5], 0, 8, 2, [0.1], totals), ValueError, "order"),
+        ((x, y, None, None, 0, 9, 2, [0.1], totals), ValueError, "start, stop"),
+        ((x, y, None, None, 4, 4, 2, [0.1], totals), ValueError, "start, stop"),
+        ((x, y, None, None, 0, 8, 0, [0.1], totals), ValueError, "batch_size"),
+        ((x, y, None, None, 0, 8, 2, [], totals), ValueError, "hyper: expected learning_rate"),
+        ((x, y, None, None, 0, 8, 2, [0.1], np.zeros(2)), ValueError, "totals"),
+    ]
+    for args, error, message in cases:
+        with pytest.raises(error, match=message):
+            net.train(*args, None)
+    assert same_bits([net.params, before])
+    assert net.step == 0
+    assert not totals.any()
+    with pytest.raises(ValueError, match="unknown|expected one of"):
+        net.compile("no such loss", False, "sgd", ())
+    with pytest.raises(ValueError, match="layers"):
+        _core.Net(3, [(4, "relu", 0.0, False, False)])
+    with pytest.raises(MemoryError):
+        _core.Net(2**40, [(2**40, "relu", 0.0, True, True)])
+
+
+def test_views_keep_the_net_alive() -> None:
+    tensors = _core.Net(3, [(4, "relu", 0.0, True, True)]).tensors
+    tensors[0][...] = 7.0
+    assert (tensors[0] == 7.0).all()
+    assert tensors[0].ctypes.data % 64 == tensors[1].ctypes.data % 64 == 0
