@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 
+MAX_ROWS = 2**32 - 1
+"""Rows are shuffled as uint32."""
+
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -158,6 +161,8 @@ def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Floats:
         raise _wrong_inputs(array, shape, name)
     if len(array) == 0:
         raise ValueError(f"{name} must have at least one row, got shape {array.shape}.")
+    if len(array) > MAX_ROWS:
+        raise ValueError(f"{name} must have at most {MAX_ROWS} rows, got {len(array)}. Train on parts of it.")
     return as_float32(array, name).reshape(len(array), math.prod(shape))
 
 

@@ -346,7 +346,7 @@ class Trainer:
                 validation,
                 range(initial_epoch, epochs),
                 batch_size,
-                checked_batch_size(validation_batch_size or batch_size),
+                batch_size if validation_batch_size is None else checked_batch_size(validation_batch_size),
                 shuffle,
                 as_list(callbacks),
                 shown,
@@ -384,7 +384,8 @@ class Trainer:
         order = np.empty(rows, np.uint32) if shuffle else None
         model.history = history
         model.stop_training = False
-        self._remember()
+        if _core.first_nonfinite(self._params) < 0:
+            self._remember()
         logs: Logs = {}
         try:
             listeners.call("on_train_begin", {})
@@ -429,8 +430,7 @@ class Trainer:
         listeners: CallbackList,
         moved: Callable[[int], None] | None,
     ) -> int:
-        """One epoch, in one call or, where a callback listens to batches, in one call for each; the number of
-        rows used."""
+        """One epoch, in one native call, or in one per batch where a callback listens; the rows it used."""
         net = self._network()
         rows = len(data.x)
         if not listeners.listen_to_batches("train"):

@@ -388,6 +388,8 @@ def test_weights_that_are_not_finite_are_named_at_the_end_of_the_epoch() -> None
     ) as raised:
         trained.fit(X * 10, Y, batch_size=10, verbose=0)
     assert raised.value.batch is None
+    with pytest.raises(NonFiniteError):
+        trained.fit(X, Y, verbose=0)  # does not forget the finite weights
     trained.recover()
     np.testing.assert_array_equal(trained.get_weights()[0], before[0])
     quiet = exploding()

@@ -78,6 +78,7 @@ DATA = [
     (classifier, X[:0], LABELS[:0], ValueError, "x must have at least one row, got shape (0, 4)"),
     (classifier, X[:, :0], LABELS, ValueError, "x must have shape (N, 4), got (6, 0)"),
     (classifier, X[:, :3], LABELS, ValueError, "x must have shape (N, 4), got (6, 3). The model was built for this"),
+    (classifier, np.broadcast_to(X[0], (2**32, 4)), LABELS, ValueError, "x must have at most 4294967295 rows, got 4294967296. Train on parts"),
     (classifier, X[0], LABELS, ValueError, "x must have shape (N, 4), got (4,). For one sample pass x[None]"),
     (classifier, X.reshape(6, 2, 2), LABELS, ValueError, "got (6, 2, 2). Reshape it: x.reshape(-1, 4)"),
     (images, np.zeros((6, 6)), LABELS, ValueError, "x must have shape (N, 2, 3), got (6, 6). Reshape it: x.reshape(-1, 2, 3)"),
