@@ -26,6 +26,7 @@ from .errors import ModelFileError, NonFiniteError
 from .layers import Input
 from .models import Sequential, load_model
 from .names import unknown_attribute
+from .threads import get_num_threads, set_num_threads
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "callbacks",
     "datasets",
     "errors",
+    "get_num_threads",
     "initializers",
     "kernels",
     "layers",
@@ -55,6 +57,7 @@ __all__ = [
     "plot",
     "reference",
     "saving",
+    "set_num_threads",
     "show_config",
     "utils",
 ]

@@ -13,6 +13,7 @@ from nnfast.errors import NonFiniteError
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stddef cimport ptrdiff_t
+from posix.unistd cimport getpid
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool  # C11's bool, of the same size
 
@@ -387,7 +388,7 @@ cdef class Net:
     cdef const nn_loss *loss
     cdef const nn_rule *rule
     cdef list metrics
-    cdef bint busy
+    cdef long busy  # the process that is in train or evaluate, or 0: a child forked meanwhile is not
     cdef object __weakref__
 
     def __cinit__(self, Py_ssize_t input_size, layers):
@@ -444,7 +445,7 @@ cdef class Net:
     def compile(self, loss, from_logits, rule, metrics):
         cdef const nn_metric *rows[8]
         cdef Py_ssize_t m
-        if self.busy:
+        if self.busy == getpid():
             raise RuntimeError("compile: the network is being trained or evaluated by another thread")
         new_loss = row_id(loss_ids, loss, "loss")
         new_rule = row_id(rule_ids, rule, "rule")
@@ -531,30 +532,30 @@ cdef class Net:
             raise ValueError(f"hyper: expected {', '.join(expected)}, received {len(hyper)} values")
         for h in range(len(expected)):
             constants[h] = hyper[h]
-        if self.busy:
+        if self.busy == getpid():
             raise RuntimeError("train: the network is being trained or evaluated by another thread; give each thread a model of its own")
         context = Poll(progress)
-        self.busy = True
+        self.busy = getpid()
         try:
             with nogil:
                 status = nn_train(self.net, &data, rows, start, stop, batch_size, constants, sums, poll, <void *> context, &batches)
         finally:
-            self.busy = False
+            self.busy = 0
         self.check(status, context, start // batch_size + batches)
 
     def evaluate(self, x, y, sample_weight, totals, progress):
         cdef nn_data data = self.data(x, y, sample_weight)
         cdef double *sums = self.sums(totals)
         cdef nn_status status
-        if self.busy:
+        if self.busy == getpid():
             raise RuntimeError("evaluate: the network is being trained or evaluated by another thread")
         context = Poll(progress)
-        self.busy = True
+        self.busy = getpid()
         try:
             with nogil:
                 status = nn_evaluate(self.net, &data, sums, poll, <void *> context)
         finally:
-            self.busy = False
+            self.busy = 0
         self.check(status, context, 0)
 
     def predict(self, x, out, progress):

@@ -55,7 +55,7 @@ def _columns(name: str, a: Array) -> int:
     """The width of a matrix; the engine checks the rest."""
     if not isinstance(a, np.ndarray) or a.ndim != 2:
         raise TypeError(f"{name}: expected a two-dimensional float32 array, received {type(a).__name__} of shape {np.shape(a)}")
-    return a.shape[1]
+    return int(a.shape[1])
 
 
 def _transposed(w: Array) -> Array:

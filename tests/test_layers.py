@@ -8,6 +8,8 @@ import pytest
 from nnfast import Sequential, _core, activations, layers
 from nnfast.names import serialize
 
+from .tolerances import POINTWISE_RTOL
+
 
 def specs(*stack: layers.Layer, shape: tuple[int, ...] = (4,)) -> list[layers.Spec]:
     result: list[layers.Spec] = []
@@ -63,7 +65,7 @@ def test_activation_twice_is_composed() -> None:
     )
     kernel, _ = model.get_weights()
     expected = activations.softmax(np.maximum(np.tanh(x) @ kernel, 0))
-    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=POINTWISE_RTOL)
 
 
 def test_flatten() -> None:
@@ -140,9 +142,11 @@ def test_every_activation_of_the_table_has_a_public_name(name: str) -> None:
 
 def test_activations_are_functions_too() -> None:
     z = np.linspace(-2, 2, 6).reshape(2, 3)
-    np.testing.assert_allclose(activations.sigmoid(z), 1 / (1 + np.exp(-z)), rtol=1e-6)
-    np.testing.assert_allclose(activations.Sigmoid(slope=2.0)(z), 1 / (1 + np.exp(-2 * z)), rtol=1e-6)
-    np.testing.assert_allclose(activations.softmax(z).sum(axis=-1), 1, rtol=1e-6)
+    np.testing.assert_allclose(activations.sigmoid(z), 1 / (1 + np.exp(-z)), rtol=POINTWISE_RTOL)
+    np.testing.assert_allclose(
+        activations.Sigmoid(slope=2.0)(z), 1 / (1 + np.exp(-2 * z)), rtol=POINTWISE_RTOL
+    )
+    np.testing.assert_allclose(activations.softmax(z).sum(axis=-1), 1, rtol=POINTWISE_RTOL)
     assert activations.relu(-1.0) == 0
     assert activations.relu([-1.0, 2.0]).tolist() == [0, 2]
     assert activations.get(None) == activations.linear

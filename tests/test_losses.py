@@ -10,6 +10,8 @@ import pytest
 from nnfast import _core, losses
 from nnfast.names import serialize
 
+from .tolerances import POINTWISE_RTOL
+
 RNG = np.random.default_rng(0)
 PREDICTIONS = RNG.uniform(0.05, 1.0, (6, 3))
 PREDICTIONS /= PREDICTIONS.sum(axis=1, keepdims=True)
@@ -39,10 +41,12 @@ def test_every_row_of_the_table_has_a_public_class_and_the_reverse() -> None:
 @pytest.mark.parametrize("name", _core.LOSSES)
 def test_value(name: str) -> None:
     loss = losses.get(name)
-    assert loss(targets(name), PREDICTIONS) == pytest.approx(ROW_LOSSES[name].mean(), rel=1e-6)
+    assert loss(targets(name), PREDICTIONS) == pytest.approx(ROW_LOSSES[name].mean(), rel=POINTWISE_RTOL)
     weight = np.arange(6.0)
     weighted = (weight * ROW_LOSSES[name]).sum() / 6
-    assert loss(targets(name), PREDICTIONS, sample_weight=weight) == pytest.approx(weighted, rel=1e-6)
+    assert loss(targets(name), PREDICTIONS, sample_weight=weight) == pytest.approx(
+        weighted, rel=POINTWISE_RTOL
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, link in _core.LOSSES.items() if link])
@@ -54,12 +58,12 @@ def test_from_logits(name: str) -> None:
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     cls = type(losses.get(name))
     assert cls(from_logits=True)(targets(name), logits) == pytest.approx(
-        cls()(targets(name), probabilities), rel=1e-5
+        cls()(targets(name), probabilities), rel=POINTWISE_RTOL
     )
 
 
 def test_probabilities_are_clipped_and_logits_are_not() -> None:
-    assert losses.binary_crossentropy([1.0], [0.0]) == pytest.approx(-math.log(1e-7), rel=1e-5)
+    assert losses.binary_crossentropy([1.0], [0.0]) == pytest.approx(-math.log(1e-7), rel=POINTWISE_RTOL)
     assert losses.BinaryCrossentropy(from_logits=True)([1.0], [-80.0]) == pytest.approx(80)
 
 

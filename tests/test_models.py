@@ -16,6 +16,8 @@ import pytest
 import nnfast
 from nnfast import Sequential, Trainer, layers, models
 
+from .tolerances import POINTWISE_RTOL
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 4)).astype(np.float32)
 LABELS = RNG.integers(0, 3, 30)
@@ -36,7 +38,7 @@ def test_prediction_is_the_forward_pass() -> None:
     w1, b1, w2, b2 = model().get_weights()
     logits = np.maximum(X @ w1 + b1, 0) @ w2 + b2
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(model().predict(X), expected, rtol=1e-5)
+    np.testing.assert_allclose(model().predict(X), expected, rtol=POINTWISE_RTOL)
 
 
 def test_predictions_of_every_spelling() -> None:

@@ -12,6 +12,8 @@ import pytest
 from nnfast import Sequential, _core, callbacks, layers, optimizers
 from nnfast.names import serialize
 
+from .tolerances import TRAJECTORY_RTOL
+
 # Every combination of settings that changes the rule.
 OPTIMIZERS = [
     *(optimizers.SGD(momentum=m, nesterov=n) for m, n in itertools.product((0.0, 0.9), (False, True))),
@@ -85,9 +87,9 @@ def test_one_step_of_gradient_descent() -> None:
     error = X @ kernel[:, 0] + bias - Y
     trained.train_on_batch(X, Y)
     np.testing.assert_allclose(
-        trained.get_weights()[0][:, 0], kernel[:, 0] - 0.1 * 2 * X.T @ error / 10, rtol=1e-5
+        trained.get_weights()[0][:, 0], kernel[:, 0] - 0.1 * 2 * X.T @ error / 10, rtol=TRAJECTORY_RTOL
     )
-    np.testing.assert_allclose(trained.get_weights()[1], bias - 0.1 * 2 * error.mean(), rtol=1e-5)
+    np.testing.assert_allclose(trained.get_weights()[1], bias - 0.1 * 2 * error.mean(), rtol=TRAJECTORY_RTOL)
 
 
 def test_a_callback_may_set_the_learning_rate() -> None:

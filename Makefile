@@ -1,0 +1,61 @@
+# One command a task. Each sets up what it needs: a virtual environment in .venv, and nnfast in it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/*) setup.py pyproject.toml
+# MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
+export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
+
+.PHONY: train test bench lint format asan clang warnings dist clean
+
+train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
+	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
+
+test: .venv/installed-test ## the test suite
+	$(BIN)/python -m pytest -q
+
+bench: .venv/installed-bench ## native against reference: the table of the README
+	$(BIN)/python -m benchmarks.report
+
+lint: .venv/installed-lint ## formatters, linters and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint nnfast/_core.pyx
+	$(BIN)/clang-format --dry-run -Werror csrc/*.[ch] csrc/*.inc
+
+format: .venv/installed-lint
+	$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.[ch] csrc/*.inc
+
+# Address and undefined-behaviour sanitizers over the kernel tests. Their run time comes before the interpreter, whose own allocator is switched off.
+asan: ## the kernel tests under the sanitizers
+	$(MAKE) variant NAME=asan FLAGS='NNFAST_SANITIZE=address,undefined' RUN='LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0'
+
+clang: ## the kernel tests, built by clang
+	$(MAKE) variant NAME=clang FLAGS='CC=clang' RUN=''
+
+warnings: ## the kernel tests, built with warnings as errors
+	$(MAKE) variant NAME=warnings FLAGS='NNFAST_WARNINGS=1' RUN=''
+
+# A copy of the tree with a build of its own.
+.PHONY: variant
+variant:
+	rm -rf build/$(NAME) && mkdir -p build/$(NAME) && cp -r csrc tests setup.py pyproject.toml README.md LICENSE build/$(NAME)
+	mkdir build/$(NAME)/nnfast && cd nnfast && cp -r *.py *.pyx *.pyi py.typed datasets ../build/$(NAME)/nnfast
+	cd build/$(NAME) && $(PYTHON) -m venv venv && $(FLAGS) venv/bin/pip install -q -e '.[test]'
+	cd build/$(NAME) && $(RUN) venv/bin/python -m pytest -q -p no:cacheprovider tests/kernels $(TESTS)
+
+dist: .venv/installed-lint ## sdist and wheel; the sdist is installed in an empty environment and tried
+	rm -rf dist build/dist && $(BIN)/pip install -q build && $(BIN)/python -m build
+	$(PYTHON) -m venv build/dist && build/dist/bin/pip install -q dist/*.tar.gz
+	cd build && dist/bin/nnfast train --epochs 2
+	ls -l dist
+
+# .venv/installed-EXTRA: the package with one extra; installed anew when a source has changed
+.venv/installed-%: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e '.[$*]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache nnfast/_core.c

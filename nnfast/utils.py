@@ -1,0 +1,196 @@
+"""What a Keras script takes from `keras.utils`, and where seeds come from when a model is given none.
+
+All of it prepares data or seeds; nothing here knows layers or the engine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .names import unknown_attribute
+
+__all__ = ["next_seed", "normalize", "set_random_seed", "to_categorical"]
+
+# The seed given to `set_random_seed` and the number of the next draw from it; None: the system's entropy.
+_sequence: tuple[int, Iterator[int]] | None = None
+
+
+def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floating[Any]]:
+    """Divide by the norm along an axis, so that it becomes 1 there.
+
+    x / (sum_axis |x|^order)^(1/order), with zero norms replaced by 1, as in `keras.utils.normalize`. On images
+    (N, 28, 28) with axis=1 each pixel column of each image gets unit length.
+
+    Parameters
+    ----------
+    x : array_like of real numbers, at least one axis
+        Not written to.
+    axis : int, default -1
+        The axis whose entries make one vector.
+    order : float, default 2
+        Order of the norm: 1, 2, `numpy.inf`, or whatever else `numpy.linalg.norm` takes for vectors.
+
+    Returns
+    -------
+    ndarray of the shape of x
+        A new array, float32 for float32 and float64 for everything else.
+
+    Raises
+    ------
+    TypeError
+        `x` does not hold real numbers.
+    ValueError
+        `axis` is not an axis of `x`, or a norm is infinite: the vector would silently become 0.
+
+    Examples
+    --------
+    >>> normalize([[3, 4], [0, 0]])
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    >>> normalize([[3, 4], [1, 0]], axis=0, order=1)
+    array([[0.75, 1.  ],
+           [0.25, 0.  ]])
+    """
+    values = np.asarray(x)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(
+            f"x must hold real numbers, got dtype {values.dtype}. Convert it with x.astype(float)."
+        )
+    if values.dtype != np.float32:
+        values = values.astype(np.float64, copy=False)
+    if not -values.ndim <= axis < values.ndim:
+        raise ValueError(f"axis must be an axis of x, which has shape {values.shape}, got {axis}.")
+    # A sum of squares that overflows is reported below.
+    with np.errstate(over="ignore"):
+        norm = np.linalg.norm(values, order, axis, keepdims=True)
+    if np.isinf(norm).any():
+        raise ValueError(
+            f"x has a norm along axis {axis} that is infinite in {values.dtype}: it holds infinite or too large "
+            "values. Remove or scale them."
+        )
+    norm[norm == 0] = 1
+    return np.asarray(values / norm)
+
+
+def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float64]:
+    """One-hot rows for class labels, as the loss "categorical_crossentropy" wants them.
+
+    The loss "sparse_categorical_crossentropy" takes the labels as they are and gives the same numbers.
+
+    Parameters
+    ----------
+    x : array_like of whole numbers from 0, of any shape
+        A last axis of length 1 is dropped, unless it is the only one.
+    num_classes : int, optional
+        Length of a row; by default the largest label + 1.
+
+    Returns
+    -------
+    ndarray of float64, shape of x + (num_classes,)
+
+    Raises
+    ------
+    TypeError
+        `x` does not hold numbers.
+    ValueError
+        A label is not a whole number from 0 to num_classes - 1, or `x` is empty and `num_classes` not given.
+
+    Examples
+    --------
+    >>> to_categorical([0, 2])
+    array([[1., 0., 0.],
+           [0., 0., 1.]])
+    """
+    given = np.asarray(x)
+    if given.dtype.kind not in "biuf" and given.size:
+        raise TypeError(
+            f"x must hold whole numbers, got dtype {given.dtype}. Number the classes from 0 first."
+        )
+    shape = given.shape[:-1] if given.ndim > 1 and given.shape[-1] == 1 else given.shape
+    flat = given.reshape(-1)
+    if num_classes is None:
+        if not flat.size:
+            raise ValueError("x must hold a label when num_classes is not given, got none. Give num_classes.")
+        finite = flat[np.isfinite(flat)]
+        num_classes = int(finite.max()) + 1 if finite.size else 0
+    # Before the cast: as integers, 1.5 and NaN would look like labels, and -1 would count from the end.
+    wrong = ~((flat >= 0) & (flat < num_classes) & (flat == np.floor(flat)))
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(
+            f"x must hold whole numbers from 0 to num_classes - 1 = {num_classes - 1}, got {flat[place]} at "
+            f"position {place}. Number the classes from 0, or give num_classes."
+        )
+    rows = np.zeros((flat.size, num_classes))
+    rows[np.arange(flat.size), flat.astype(np.intp)] = 1
+    return rows.reshape(*shape, num_classes)
+
+
+def set_random_seed(seed: int) -> None:
+    """Make a script repeatable: seed Python's `random`, NumPy's global generator, and nnfast's own.
+
+    Models made with `seed=None` afterwards take their seeds from one sequence, in the order in which they
+    are made. Call it again to start the sequence again.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2**63 - 1.
+
+    Raises
+    ------
+    ValueError
+        `seed` is not such a number.
+
+    Examples
+    --------
+    >>> set_random_seed(7)
+    >>> first = next_seed(), next_seed()
+    >>> set_random_seed(7)
+    >>> first == (next_seed(), next_seed())
+    True
+    """
+    global _sequence
+    import random
+
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}.")
+    seed = int(seed)
+    random.seed(seed)
+    # NumPy takes 32 bits as a number, as every other Keras script does it, and more as an array of words.
+    np.random.seed(seed if seed < 2**32 else [seed & 0xFFFFFFFF, seed >> 32])
+    _sequence = seed, itertools.count(1)
+
+
+def next_seed() -> int:
+    """The seed of a model that was given none.
+
+    Returns
+    -------
+    int
+        From 0 to 2**63 - 1: the next of the sequence that `set_random_seed` started, else entropy of the
+        system.
+    """
+    if _sequence is None:
+        return int.from_bytes(os.urandom(8)) >> 1
+    seed, draws = _sequence
+    return _splitmix64(seed, next(draws)) >> 1
+
+
+def _splitmix64(seed: int, draw: int) -> int:
+    """Output `draw`, from 1, of the generator SplitMix64: Steele, Lea and Flood, OOPSLA 2014, figure 17."""
+    mask = 2**64 - 1
+    z = (seed + draw * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return z ^ (z >> 31)
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_attribute(__name__, name, __all__)
