@@ -3,6 +3,8 @@
  * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, forward, loss, input
  * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a step are enough. */
 
+#define _GNU_SOURCE /* clock_gettime, madvise */
+
 #include "net.h"
 
 #include "pool.h"
@@ -10,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -34,6 +37,9 @@
 /* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds, of which
  * a core makes some 60 in a nanosecond. */
 #define WORK_PER_WORKER 150000
+
+#define STRETCH_WORK 100000000 /* multiply-adds between two looks at the clock: 1 to 2 ms */
+#define RECONSIDER 32          /* stretches between two trials of the other choice */
 
 void *nn_alloc(size_t bytes) {
     const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : CACHE_LINE;
@@ -300,7 +306,8 @@ typedef struct nn_pass {
     nn_net *net;
     const nn_data *data;
     const uint32_t *order;
-    ptrdiff_t start, stop, batch_size;
+    ptrdiff_t origin, end;           /* of the whole call */
+    ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
     int64_t first_step; /* updates made before */
     const double *hyper;
@@ -311,7 +318,8 @@ typedef struct nn_pass {
     nn_barrier barrier;
     /* written by worker 0 alone; the others look at `interrupted` behind a barrier, at the rest not at all */
     bool interrupted;
-    int64_t batches; /* made */
+    ptrdiff_t unpolled; /* rows since the last poll */
+    int64_t batches;    /* made */
     nn_status status;
 } nn_pass;
 
@@ -319,7 +327,7 @@ static ptrdiff_t source_row(const nn_pass *pass, ptrdiff_t place) { return pass-
 
 /* Rows come from all over the data: asks for one that is wanted soon. The last rows of a share look ahead into the next block. */
 static void prefetch_row(const nn_pass *pass, ptrdiff_t place, ptrdiff_t inputs) {
-    if (place >= pass->stop) return;
+    if (place >= pass->end) return;
     const char *x = (const char *)(pass->data->x + source_row(pass, place) * inputs);
     for (ptrdiff_t byte = 0; byte < inputs * (ptrdiff_t)sizeof(float); byte += CACHE_LINE) __builtin_prefetch(x + byte, 0, 2);
 }
@@ -401,7 +409,6 @@ static void pass_worker(void *context, int thread, int threads) {
     const nn_data *data = pass->data;
     const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
     const uint32_t mode = nn_float_mode_enter();
-    ptrdiff_t unpolled = 0;
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
@@ -410,11 +417,11 @@ static void pass_worker(void *context, int thread, int threads) {
         if (pass->train) net->rule->prepare(&step, pass->hyper, ++t);
         for (ptrdiff_t done = 0; done < B; done += ws->rows) {
             const ptrdiff_t R = B - done < ws->rows ? B - done : ws->rows, place = first + done;
-            if (thread == 0 && unpolled >= pass->poll_rows) {
-                unpolled = 0;
-                pass->interrupted = pass->poll && pass->poll(pass->context, place - pass->start);
+            if (thread == 0 && pass->unpolled >= pass->poll_rows) {
+                pass->unpolled = 0;
+                pass->interrupted = pass->poll && pass->poll(pass->context, place - pass->origin);
             }
-            unpolled += R;
+            if (thread == 0) pass->unpolled += R;
             /* What is trained on is gathered, what is only looked at is read where it lies. */
             const float *x = pass->train ? (ws->skip_zeros ? NULL : ws->x) : data->x + place * inputs;
             const float *weight = !data->weight ? NULL : pass->train ? ws->weight : data->weight + place;
@@ -494,12 +501,37 @@ static bool worth_skipping(const nn_net *net, const nn_data *data) {
     return (double)nonzero < SKIP_DENSITY * (double)rows * (double)first->inputs;
 }
 
+/* Which of one worker and many makes a row faster is measured as training goes on, because a model of the machine cannot know who else is using it: a worker that waits
+ * for its core holds up all others at each barrier. A pass is cut into stretches of some milliseconds; each is timed, and now and then the choice that is
+ * not in use gets one. Results do not depend on it. */
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static bool choose_many(nn_pace *pace) {
+    if (pace->row_ns[1] == 0.0) return true;
+    if (pace->row_ns[0] == 0.0) return false;
+    const bool many = pace->row_ns[1] <= pace->row_ns[0];
+    if (++pace->stretches % RECONSIDER) return many;
+    return !many;
+}
+
+static void record(nn_pace *pace, bool many, double row_ns) {
+    double *known = &pace->row_ns[many];
+    *known = *known == 0.0 ? row_ns : 0.5 * (*known + row_ns);
+}
+
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size, const double *hyper,
                    double *totals, nn_poll poll, void *context, int64_t *batches) {
-    if (net->seen_x != data->x || net->seen_n != data->n) { /* the same array again, as in each epoch of a fit, is not looked at again */
+    if (net->seen_x != data->x || net->seen_n != data->n || net->seen_batch_size != batch_size) {
+        /* the same array again, as in each epoch of a fit, is not looked at again */
         net->seen_x = data->x;
         net->seen_n = data->n;
+        net->seen_batch_size = batch_size;
         net->skip_zeros = worth_skipping(net, data);
+        net->pace = (nn_pace){.row_ns = {0.0, 0.0}};
     }
     const ptrdiff_t most = net->skip_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
     *batches = 0;
@@ -508,9 +540,19 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         const nn_layer *layer = &net->layers[l];
         if (layer->dense) net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
     }
-    nn_pass pass = {.net = net, .data = data, .order = order, .start = start, .stop = stop, .batch_size = batch_size, .train = true, .first_step = net->step, .hyper = hyper,
-                 .totals = totals, .poll = poll, .context = context, .poll_rows = rows_between_polls(net, 3)};
-    nn_pool_run(pass_worker, &pass, workers_for_step(net, batch_size));
+    const int workers = workers_for_step(net, batch_size);
+    const ptrdiff_t stretch = ((ptrdiff_t)(STRETCH_WORK / (3 * work_of_row(net, 1))) / batch_size + 1) * batch_size;
+    nn_pass pass = {.net = net, .data = data, .order = order, .origin = start, .end = stop, .stop = start, .batch_size = batch_size, .train = true,
+                    .hyper = hyper, .totals = totals, .poll = poll, .context = context, .poll_rows = rows_between_polls(net, 3)};
+    while (pass.stop < stop && pass.status == NN_OK && !pass.interrupted) {
+        pass.start = pass.stop;
+        pass.stop = workers == 1 || stop - pass.start <= stretch ? stop : pass.start + stretch;
+        pass.first_step = net->step;
+        const bool many = workers > 1 && choose_many(&net->pace);
+        const double begun = now();
+        nn_pool_run(pass_worker, &pass, many ? workers : 1);
+        if (workers > 1) record(&net->pace, many, (now() - begun) / (double)(pass.stop - pass.start));
+    }
     *batches = pass.batches;
     return pass.interrupted ? NN_INTERRUPTED : pass.status;
 }
@@ -518,7 +560,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
     const ptrdiff_t rows = data->n < NN_BLOCK_ROWS ? data->n : NN_BLOCK_ROWS;
     if (!reserve(net, rows, false, net->workspace && net->workspace->skip_zeros)) return NN_NO_MEMORY;
-    nn_pass pass = {.net = net, .data = data, .start = 0, .stop = data->n, .batch_size = net->workspace->rows, .totals = totals, .poll = poll,
+    nn_pass pass = {.net = net, .data = data, .end = data->n, .stop = data->n, .batch_size = net->workspace->rows, .totals = totals, .poll = poll,
                  .context = context, .poll_rows = rows_between_polls(net, 1)};
     nn_pool_run(pass_worker, &pass, workers_for((double)work_of_row(net, 1) * (double)rows));
     return pass.interrupted ? NN_INTERRUPTED : NN_OK;

@@ -25,6 +25,12 @@ typedef struct nn_layer {
 
 typedef struct nn_workspace nn_workspace;
 
+/* What has been measured of one worker and of many. */
+typedef struct nn_pace {
+    double row_ns[2];
+    unsigned stretches;
+} nn_pace;
+
 typedef struct nn_net {
     const nn_kernels *kernels;
     ptrdiff_t depth;
@@ -41,8 +47,9 @@ typedef struct nn_net {
     int64_t step;            /* updates made */
     int skip_choice;     /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
     const float *seen_x; /* the inputs that were last looked at for zeros, and what was found */
-    ptrdiff_t seen_n;
+    ptrdiff_t seen_n, seen_batch_size;
     bool skip_zeros;
+    nn_pace pace;
     nn_workspace *workspace; /* grows with the batch up to NN_BLOCK_ROWS rows; NULL until needed */
 } nn_net;
 

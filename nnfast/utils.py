@@ -17,15 +17,18 @@ from .names import unknown_attribute
 
 __all__ = ["next_seed", "normalize", "set_random_seed", "to_categorical"]
 
-# The seed given to `set_random_seed` and the number of the next draw from it; None: the system's entropy.
-_sequence: tuple[int, Iterator[int]] | None = None
+
+class _Seeds:
+    """What `set_random_seed` starts and `next_seed` draws from; one assignment, so that threads may draw."""
+
+    sequence: tuple[int, Iterator[int]] | None = None  # the seed, and the numbers of the draws from it
 
 
 def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floating[Any]]:
     """Divide by the norm along an axis, so that it becomes 1 there.
 
-    x / (sum_axis |x|^order)^(1/order), with zero norms replaced by 1, as in `keras.utils.normalize`. On images
-    (N, 28, 28) with axis=1 each pixel column of each image gets unit length.
+    x / (sum_axis |x|^order)^(1/order), with zero norms replaced by 1, as in `keras.utils.normalize`. On
+    images (N, 28, 28) with axis=1 each pixel column of each image gets unit length.
 
     Parameters
     ----------
@@ -71,8 +74,8 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floa
         norm = np.linalg.norm(values, order, axis, keepdims=True)
     if np.isinf(norm).any():
         raise ValueError(
-            f"x has a norm along axis {axis} that is infinite in {values.dtype}: it holds infinite or too large "
-            "values. Remove or scale them."
+            f"x has a norm along axis {axis} that is infinite in {values.dtype}: it holds infinite or too "
+            "large values. Remove or scale them."
         )
     norm[norm == 0] = 1
     return np.asarray(values / norm)
@@ -156,7 +159,6 @@ def set_random_seed(seed: int) -> None:
     >>> first == (next_seed(), next_seed())
     True
     """
-    global _sequence
     import random
 
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
@@ -165,7 +167,7 @@ def set_random_seed(seed: int) -> None:
     random.seed(seed)
     # NumPy takes 32 bits as a number, as every other Keras script does it, and more as an array of words.
     np.random.seed(seed if seed < 2**32 else [seed & 0xFFFFFFFF, seed >> 32])
-    _sequence = seed, itertools.count(1)
+    _Seeds.sequence = seed, itertools.count(1)
 
 
 def next_seed() -> int:
@@ -177,9 +179,9 @@ def next_seed() -> int:
         From 0 to 2**63 - 1: the next of the sequence that `set_random_seed` started, else entropy of the
         system.
     """
-    if _sequence is None:
+    if _Seeds.sequence is None:
         return int.from_bytes(os.urandom(8)) >> 1
-    seed, draws = _sequence
+    seed, draws = _Seeds.sequence
     return _splitmix64(seed, next(draws)) >> 1
 
 

@@ -33,8 +33,8 @@ ACTIVATIONS = [(name, row.parameter or 0.0) for name, row in reference.ACTIVATIO
 ACTIVATIONS += [("sigmoid", 2.0)]
 HYPER = {
     "learning_rate": 0.125,
-    "momentum": 0.9,
-    "rho": 0.9,
+    "momentum": 0.7,
+    "rho": 0.8,
     "beta_1": 0.9,
     "beta_2": 0.999,
     "epsilon": 1e-3,  # large enough for its place in the formula to show
@@ -558,8 +558,10 @@ def textbook_epoch(
     batch_size: int,
     update: Callable[[dict[str, Array]], None],
 ) -> tuple[float, int]:
-    """Algorithms 3 and 5-7 of the thesis, row by row, for a hidden tanh layer and softmax cross-entropy; returns
-    the sums of the weighted losses and of the right answers."""
+    """Algorithms 3 and 5-7 of the thesis, row by row, for a hidden tanh layer and softmax cross-entropy.
+
+    Returns the sums of the weighted losses and of the right answers.
+    """
     loss, right = 0.0, 0
     for first in range(0, len(order), batch_size):
         batch = order[first : first + batch_size]
@@ -653,6 +655,18 @@ def test_batch_by_batch_is_the_epoch() -> None:
             net.train(x, labels, weight, order, start, stop, 8, (0.1, 0.9, 0.999, 1e-7), totals, None)
         results.append((net.params.tolist(), totals.tolist(), net.step))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_rows_outside_start_and_stop_are_not_used(shuffled: bool) -> None:
+    x, labels, weight = classification(22)
+    order = np.random.default_rng(1).permutation(22).astype(np.uint32) if shuffled else None
+    used = np.arange(22)[3:13] if order is None else order[3:13]
+    net, expected = (make_net(2, CLASSIFIER, "sparse_categorical_crossentropy") for _ in range(2))
+    net.train(x, labels, weight, order, 3, 13, 4, [0.1], np.zeros(1), None)
+    expected.train(x[used], labels[used], weight[used], None, 0, 10, 4, [0.1], np.zeros(1), None)
+    assert net.step == expected.step == 3
+    assert np.array_equal(net.params, expected.params)
 
 
 def test_totals_add_up_and_metrics_see_the_forward_pass_of_the_step(rng: np.random.Generator) -> None:

@@ -17,15 +17,15 @@ from . import idx
 def load_data() -> idx.Splits:
     """Load the digits, a quarter of them held out.
 
-    Of each digit every fourth image, in the order of the file, is for testing. The split is therefore always the
-    same and has each digit in the same share, but both parts have the hands of the same 13 writers: it
+    Of each digit every fourth image, in the order of the file, is for testing. The split is therefore always
+    the same and has each digit in the same share, but both parts have the hands of the same 13 writers: it
     measures how well other images of theirs are read, not other people's.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        uint8: x_train (1352, 8, 8) with 0 for paper and 16 for ink, y_train (1352,) with 0 to 9; x_test (445, 8, 8),
-        y_test (445,).
+        uint8: x_train (1352, 8, 8) with 0 for paper and 16 for ink, y_train (1352,) with 0 to 9;
+        x_test (445, 8, 8), y_test (445,).
 
     Examples
     --------

@@ -1,5 +1,7 @@
-"""Fashion-MNIST: 70,000 pictures of clothes of 28 x 28 pixels, in the format of MNIST (Xiao, Rasul and Vollgraf, 2017,
-arXiv:1708.07747; MIT licence)."""
+"""Fashion-MNIST: 70,000 pictures of clothes, 28 x 28 pixels, in the format of MNIST.
+
+Xiao, Rasul and Vollgraf, 2017, arXiv:1708.07747; MIT licence.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,22 @@ from . import fetch, idx
 def load_data(*, data_dir: fetch.Folder | None = None) -> idx.Splits:
     """Load Fashion-MNIST, from where it lies or from its publisher.
 
-    Looked for in `data_dir`, in the folder named by the environment variable NNFAST_DATA_DIR, in the user's cache;
-    then downloaded into the cache (needs the extra `data`). Only the published bytes are accepted (sha256).
+    Looked for in `data_dir`, in the folder named by the environment variable NNFAST_DATA_DIR, in the user's
+    cache; then downloaded into the cache (needs the extra `data`). Only the published bytes are accepted
+    (sha256 after decompression).
 
     Parameters
     ----------
     data_dir : path, optional
-        A folder with train-images-idx3-ubyte.gz and the other three, packed or not, in it or in `fashion-mnist/`.
-        MNIST's files of the same names are passed over.
+        A folder with train-images-idx3-ubyte.gz and the other three, packed or not, in it or in
+        `fashion-mnist/`. MNIST's files of the same names are passed over.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        uint8: x_train (60000, 28, 28), y_train (60000,), x_test (10000, 28, 28), y_test (10000,). Labels: 0 T-shirt
-        or top, 1 trousers, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9 ankle boot.
+        uint8: x_train (60000, 28, 28), y_train (60000,), x_test (10000, 28, 28), y_test (10000,). Labels:
+        0 T-shirt or top, 1 trousers, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag,
+        9 ankle boot.
 
     Raises
     ------

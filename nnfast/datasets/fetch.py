@@ -1,14 +1,16 @@
 """Where published files come from: the caller's folders, the user's cache, the publishers' servers.
 
-This is the only place that knows addresses and checksums. What the bytes mean is in `idx` and in the module of
-each data set. The checksum is that of the bytes after decompression, because mirrors compress anew; it is checked
-at every read, so that a file which is not the published one can come neither from a server nor from a disk.
+This is the only place that knows addresses and checksums. What the bytes mean is in `idx` and in the module
+of each data set. The checksum is that of the bytes after decompression, because mirrors compress anew; it is
+checked at every read, so that a file which is not the published one can come neither from a server nor from a
+disk.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib
 import io
 import os
 import sys
@@ -99,8 +101,8 @@ def load(
 ) -> dict[str, bytes]:
     """Find, or download into the cache, all files of a data set.
 
-    Each file is looked for in `data_dir`, in the folder that NNFAST_DATA_DIR names, in the user's cache, and with
-    the publishers. In the two folders it may lie in a subfolder named like the data set, and unpacked.
+    Each file is looked for in `data_dir`, in the folder that NNFAST_DATA_DIR names, in the user's cache, and
+    with the publishers. In the two folders it may lie in a subfolder named like the data set, and unpacked.
 
     Parameters
     ----------
@@ -121,8 +123,8 @@ def load(
     Raises
     ------
     ValueError
-        A file in one of the two folders is not the published one. It was put there on purpose, so it is not passed
-        over; only the file of the same name of another data set is (MNIST beside Fashion-MNIST).
+        A file in one of the two folders is not the published one. It was put there on purpose, so it is not
+        passed over; only the file of the same name of another data set is (MNIST beside Fashion-MNIST).
     FileNotFoundError
         A file is nowhere; the message lists every place tried.
 
@@ -151,7 +153,7 @@ def load(
 
 
 def verified(dataset: str, name: str, stream: BinaryIO) -> bytes:
-    """Read a published file, compressed or not; never more than it should hold, whatever the stream would give.
+    """Read a published file, compressed or not, and never more of it than it should hold.
 
     Raises
     ------
@@ -181,7 +183,7 @@ def verified(dataset: str, name: str, stream: BinaryIO) -> bytes:
 
 
 def store(dataset: str, name: str, content: bytes, packed: bytes = b"") -> None:
-    """Put a verified file into the cache, at once or not at all. A cache that cannot be written is only warned of.
+    """Put a verified file into the cache, whole or not at all; warn if the cache cannot be written.
 
     Parameters
     ----------
@@ -240,8 +242,8 @@ def _from_folders(dataset: str, name: str, data_dir: Folder | None, tried: list[
                     tried.append(f"{origin}: {candidate}: {error}")
                 except Refused as error:
                     raise ValueError(
-                        f"{origin} holds {candidate}, which is not {name} of {dataset} as published: {error}. "
-                        f"Replace or remove it."
+                        f"{candidate} in {origin} is not the published {name} of {dataset}: {error}. "
+                        "Replace or remove it."
                     ) from None
         tried.append(f"{origin}: no {name} of {dataset} in {root} or in {root / dataset}")
     return None
@@ -262,7 +264,7 @@ def _from_cache(dataset: str, name: str, tried: list[str]) -> bytes | None:
 
 def _from_publishers(dataset: str, name: str, tried: list[str]) -> bytes | None:
     try:
-        import pooch  # type: ignore[import-untyped, unused-ignore]
+        pooch = importlib.import_module("pooch")
     except ImportError:
         tried.append("download: needs pooch, which is not installed: pip install 'nnfast[data]'")
         return None
@@ -295,10 +297,8 @@ class _Download(io.BytesIO):
 
 
 def _bar(dataset: str, name: str) -> Any:
-    from tqdm import tqdm
-
     # disable=None: only on a terminal. The total is corrected by what the server announces.
-    return tqdm(
+    return importlib.import_module("tqdm").tqdm(
         total=FILES[dataset][name].size,
         desc=f"{dataset}/{name}",
         unit="B",
@@ -313,6 +313,6 @@ def _not_found(dataset: str, name: str, tried: list[str], remedy: str) -> FileNo
     addresses = " or ".join(f"{base}{name}" for base in PUBLISHERS[dataset])
     return FileNotFoundError(
         f"{name} of {dataset} was found nowhere. Tried:\n{places}\n"
-        f"Get it from {addresses} on a machine that can, and name its folder by data_dir= or {DATA_DIR_VARIABLE}."
-        + (f" {remedy}" if remedy else "")
+        f"Get it from {addresses} on a machine that can, and name its folder by data_dir= or "
+        f"{DATA_DIR_VARIABLE}." + (f" {remedy}" if remedy else "")
     )

