@@ -1,0 +1,1 @@
+"""Benchmarks: `pytest benchmarks/` for single rows, `python -m benchmarks.report` for the table of the README."""

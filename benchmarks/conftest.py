@@ -1,0 +1,3 @@
+"""NumPy is set up before anything imports it."""
+
+from . import environment  # noqa: F401
