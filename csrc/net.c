@@ -38,8 +38,10 @@
  * a core makes some 60 in a nanosecond. */
 #define WORK_PER_WORKER 150000
 
-#define STRETCH_WORK 100000000 /* multiply-adds between two looks at the clock: 1 to 2 ms */
-#define RECONSIDER 32          /* stretches between two trials of the other choice */
+#define STRETCH_NS 4e6   /* between two looks at the clock */
+#define TRIAL_NS 1e6     /* the same, while the other choice is tried */
+#define RECONSIDER 32    /* stretches between two trials */
+#define GUESSED_NS 0.03  /* of a multiply-add and its two of the backward pass, before anything is measured */
 
 void *nn_alloc(size_t bytes) {
     const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : CACHE_LINE;
@@ -511,16 +513,18 @@ static double now(void) {
 }
 
 static bool choose_many(nn_pace *pace) {
-    if (pace->row_ns[1] == 0.0) return true;
-    if (pace->row_ns[0] == 0.0) return false;
-    const bool many = pace->row_ns[1] <= pace->row_ns[0];
-    if (++pace->stretches % RECONSIDER) return many;
-    return !many;
+    const unsigned n = pace->stretches++;
+    if (n < 2) return true; /* the first one meets cold caches and new threads; it counts for little */
+    if (n == 2) return false;
+    return (pace->row_ns[1] <= pace->row_ns[0]) != (n % RECONSIDER == 0);
 }
 
-static void record(nn_pace *pace, bool many, double row_ns) {
-    double *known = &pace->row_ns[many];
-    *known = *known == 0.0 ? row_ns : 0.5 * (*known + row_ns);
+/* Rows of the next stretch; a trial of what is not in use is short. */
+static ptrdiff_t stretch_rows(const nn_net *net, bool many, ptrdiff_t batch_size) {
+    const nn_pace *pace = &net->pace;
+    const double other = pace->row_ns[!many], expected = pace->row_ns[many] ? pace->row_ns[many] : (double)work_of_row(net, 1) * GUESSED_NS;
+    const bool trial = other != 0.0 && (pace->row_ns[many] == 0.0 || other < pace->row_ns[many]);
+    return ((ptrdiff_t)((trial ? TRIAL_NS : STRETCH_NS) / expected) / batch_size + 1) * batch_size;
 }
 
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size, const double *hyper,
@@ -541,17 +545,17 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         if (layer->dense) net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
     }
     const int workers = workers_for_step(net, batch_size);
-    const ptrdiff_t stretch = ((ptrdiff_t)(STRETCH_WORK / (3 * work_of_row(net, 1))) / batch_size + 1) * batch_size;
     nn_pass pass = {.net = net, .data = data, .order = order, .origin = start, .end = stop, .stop = start, .batch_size = batch_size, .train = true,
                     .hyper = hyper, .totals = totals, .poll = poll, .context = context, .poll_rows = rows_between_polls(net, 3)};
     while (pass.stop < stop && pass.status == NN_OK && !pass.interrupted) {
-        pass.start = pass.stop;
-        pass.stop = workers == 1 || stop - pass.start <= stretch ? stop : pass.start + stretch;
-        pass.first_step = net->step;
         const bool many = workers > 1 && choose_many(&net->pace);
+        const ptrdiff_t rows = workers > 1 ? stretch_rows(net, many, batch_size) : stop - start;
+        pass.start = pass.stop;
+        pass.stop = stop - pass.start <= rows ? stop : pass.start + rows;
+        pass.first_step = net->step;
         const double begun = now();
         nn_pool_run(pass_worker, &pass, many ? workers : 1);
-        if (workers > 1) record(&net->pace, many, (now() - begun) / (double)(pass.stop - pass.start));
+        net->pace.row_ns[many] = (now() - begun) / (double)(pass.stop - pass.start);
     }
     *batches = pass.batches;
     return pass.interrupted ? NN_INTERRUPTED : pass.status;

@@ -65,8 +65,8 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floa
         raise TypeError(
             f"x must hold real numbers, got dtype {values.dtype}. Convert it with x.astype(float)."
         )
-    if values.dtype != np.float32:
-        values = values.astype(np.float64, copy=False)
+    single = values.dtype.kind == "f" and values.dtype.itemsize == 4
+    values = values.astype(np.float32 if single else np.float64, copy=False)
     if not -values.ndim <= axis < values.ndim:
         raise ValueError(f"axis must be an axis of x, which has shape {values.shape}, got {axis}.")
     # A sum of squares that overflows is reported below.

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
@@ -231,22 +231,26 @@ def _from_folders(dataset: str, name: str, data_dir: Folder | None, tried: list[
             tried.append(f"{origin}: not given")
             continue
         root = Path(folder).expanduser()
-        for path in [root / dataset / name, root / name]:
-            for candidate in dict.fromkeys([path, path.with_name(name.removesuffix(".gz"))]):
-                if not candidate.is_file():
-                    continue
-                try:
-                    with candidate.open("rb") as stream:
-                        return verified(dataset, name, stream)
-                except Namesake as error:
-                    tried.append(f"{origin}: {candidate}: {error}")
-                except Refused as error:
-                    raise ValueError(
-                        f"{candidate} in {origin} is not the published {name} of {dataset}: {error}. "
-                        "Replace or remove it."
-                    ) from None
+        for path in _candidates(root, dataset, name):
+            try:
+                with path.open("rb") as stream:
+                    return verified(dataset, name, stream)
+            except Namesake as error:
+                tried.append(f"{origin}: {path}: {error}")
+            except Refused as error:
+                raise ValueError(
+                    f"{path} in {origin} is not the published {name} of {dataset}: {error}. "
+                    "Replace or remove it."
+                ) from None
         tried.append(f"{origin}: no {name} of {dataset} in {root} or in {root / dataset}")
     return None
+
+
+def _candidates(root: Path, dataset: str, name: str) -> Iterator[Path]:
+    for folder in (root / dataset, root):
+        for path in dict.fromkeys((folder / name, folder / name.removesuffix(".gz"))):
+            if path.is_file():
+                yield path
 
 
 def _from_cache(dataset: str, name: str, tried: list[str]) -> bytes | None:
