@@ -20,7 +20,7 @@ bench: .venv/installed-bench ## native against reference: the table of the READM
 lint: .venv/installed-lint ## formatters, linters and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint nnfast/_core.pyx
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint nnfast/_core.pyx
 	$(BIN)/clang-format --dry-run -Werror csrc/*.[ch] csrc/*.inc
 
 format: .venv/installed-lint

@@ -10,7 +10,8 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# -ffp-contract=off: only the fused multiply-adds that are written down, so that every instruction set rounds alike. No flag that changes the meaning of floating point.
+# -ffp-contract=off: only the fused multiply-adds that are written down, so that every instruction set rounds alike.
+# No flag that changes the meaning of floating point.
 compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0", "-pthread"]
 link_args = ["-pthread"]
 macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]

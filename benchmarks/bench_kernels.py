@@ -11,7 +11,12 @@ import pytest
 from nnfast import _core, kernels, reference
 
 BACKENDS = {"native": kernels, "reference": reference}
-SIZES = {"mnist 784-128": (784, 128), "mnist 128-10": (128, 10), "wine 11-128": (11, 128), "wine 128-1": (128, 1)}
+SIZES = {
+    "mnist 784-128": (784, 128),
+    "mnist 128-10": (128, 10),
+    "wine 11-128": (11, 128),
+    "wine 128-1": (128, 1),
+}
 HYPER = {"learning_rate": 0.01, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}
 
 
@@ -28,14 +33,21 @@ def floats(*shape: int) -> Any:
 @pytest.mark.parametrize("size", SIZES)
 def bench_forward(benchmark: Any, backend: ModuleType, size: str, batch_size: int) -> None:
     inputs, outputs = SIZES[size]
-    benchmark(backend.dense_forward, floats(batch_size, inputs), floats(inputs, outputs), floats(outputs), "relu")
+    benchmark(
+        backend.dense_forward, floats(batch_size, inputs), floats(inputs, outputs), floats(outputs), "relu"
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 256])
 @pytest.mark.parametrize("size", SIZES)
 def bench_backward(benchmark: Any, backend: ModuleType, size: str, batch_size: int) -> None:
     inputs, outputs = SIZES[size]
-    benchmark(backend.dense_backward, floats(batch_size, outputs), floats(batch_size, inputs), floats(inputs, outputs))
+    benchmark(
+        backend.dense_backward,
+        floats(batch_size, outputs),
+        floats(batch_size, inputs),
+        floats(inputs, outputs),
+    )
 
 
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
@@ -55,7 +67,11 @@ def bench_activation(benchmark: Any, backend: ModuleType, activation: str) -> No
 @pytest.mark.parametrize("loss", _core.LOSSES)
 def bench_loss(benchmark: Any, backend: ModuleType, loss: str) -> None:
     outputs = np.abs(floats(256, 10)) + 0.1
-    y = np.arange(256, dtype=np.int32) % 10 if loss.startswith("sparse") else np.eye(10, dtype=np.float32)[np.arange(256) % 10]
+    y = (
+        np.arange(256, dtype=np.int32) % 10
+        if loss.startswith("sparse")
+        else np.eye(10, dtype=np.float32)[np.arange(256) % 10]
+    )
     benchmark(backend.loss_value_and_gradient, outputs, y, loss, None, _core.LOSSES[loss] is not None)
 
 
@@ -63,4 +79,12 @@ def bench_loss(benchmark: Any, backend: ModuleType, loss: str) -> None:
 def bench_update(benchmark: Any, backend: ModuleType, rule: str) -> None:
     names, slots = _core.RULES[rule]
     w = floats(100_000)
-    benchmark(backend.update, w, floats(100_000), [np.zeros_like(w) for _ in slots], rule, [HYPER[n] for n in names], 1)
+    benchmark(
+        backend.update,
+        w,
+        floats(100_000),
+        [np.zeros_like(w) for _ in slots],
+        rule,
+        [HYPER[n] for n in names],
+        1,
+    )

@@ -30,7 +30,9 @@ def bench_step(benchmark: Any, name: str, batch_size: int, rule: str, backend: s
 @nets
 def bench_epoch(benchmark: Any, name: str, rule: str, backend: str) -> None:
     x, _ = workloads.data(name)
-    benchmark.pedantic(workloads.steps(name, rule, backend, 32), args=(len(x) // 32,), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(
+        workloads.steps(name, rule, backend, 32), args=(len(x) // 32,), rounds=3, warmup_rounds=1
+    )
 
 
 @both

@@ -10,7 +10,9 @@ import sys
 # Some machines set these to spare old processors; they slow OpenBLAS down. The reference is to be measured at its best.
 for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     if os.environ.pop(variable, None) is not None and "numpy" in sys.modules:
-        raise RuntimeError(f"{variable} is set and NumPy was imported before it could be unset: import benchmarks.environment first")
+        raise RuntimeError(
+            f"{variable} is set and NumPy was imported before it could be unset: import benchmarks.environment first"
+        )
 
 
 def processor() -> str:

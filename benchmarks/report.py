@@ -62,7 +62,9 @@ class Contestants:
             context.Process(target=serve, args=(backend, theirs), daemon=True).start()
             self.pipes.append(ours)
 
-    def compare(self, name: str, rule: str, batch_size: int, turns: int, budget: float) -> tuple[float, float]:
+    def compare(
+        self, name: str, rule: str, batch_size: int, turns: int, budget: float
+    ) -> tuple[float, float]:
         """Seconds per step, native and reference: medians over turns, each of about `budget` seconds."""
         samples: list[list[float]] = [[], []]
         for turn in range(-1, turns):  # the first one warms up
@@ -91,22 +93,37 @@ def table(turns: int, budget: float) -> str:
             for batch_size in workloads.BATCH_SIZES:
                 native, reference = contestants.compare(name, rule, batch_size, turns, budget)
                 rows.append((name, rule, batch_size or work.rows, native, reference))
-                print(f"{name:6} {rule:9} {rows[-1][2]:6} {format_time(native):>10} {format_time(reference):>10} {reference / native:6.1f}x", flush=True)
+                print(
+                    f"{name:6} {rule:9} {rows[-1][2]:6} {format_time(native):>10} {format_time(reference):>10} {reference / native:6.1f}x",
+                    flush=True,
+                )
     rows.sort(key=lambda row: row[4] >= row[3])  # stable: losses first
-    lines = ["| net | optimizer | batch | nnfast | NumPy reference | ratio |", "|---|---|---:|---:|---:|---:|"]
+    lines = [
+        "| net | optimizer | batch | nnfast | NumPy reference | ratio |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
     for name, rule, batch, native, reference in rows:
         ratio = f"{reference / native:.1f}x" if reference >= native else f"**{reference / native:.2f}x**"
-        lines.append(f"| {name} | {rule} | {batch} | {format_time(native)} | {format_time(reference)} | {ratio} |")
+        lines.append(
+            f"| {name} | {rule} | {batch} | {format_time(native)} | {format_time(reference)} | {ratio} |"
+        )
     machine = "; ".join(f"{key} {value}" for key, value in environment.describe().items())
-    lines += ["", f"Time per step; medians of {turns} turns taken alternately by two processes, by `make bench`. {machine}."]
+    lines += [
+        "",
+        f"Time per step; medians of {turns} turns taken alternately by two processes, by `make bench`. {machine}.",
+    ]
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measure, print, and put the table between its marks in the README."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--turns", type=int, default=7, help="measurements of each (default 7)")
-    parser.add_argument("--budget", type=float, default=0.15, help="seconds of each measurement (default 0.15)")
+    parser.add_argument(
+        "--budget", type=float, default=0.15, help="seconds of each measurement (default 0.15)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="do not write README.md")
     arguments = parser.parse_args()
     text = table(arguments.turns, arguments.budget)

@@ -13,7 +13,11 @@ from nnfast import _core, reference
 
 BATCH_SIZES = (1, 8, 16, 32, 64, 128, 256, 0)  # 0: the full batch
 BACKENDS = {"native": _core.Net, "reference": reference.Net}
-RULES: dict[str, tuple[float, ...]] = {"sgd": (0.01,), "momentum": (0.01, 0.9), "adam": (0.001, 0.9, 0.999, 1e-7)}
+RULES: dict[str, tuple[float, ...]] = {
+    "sgd": (0.01,),
+    "momentum": (0.01, 0.9),
+    "adam": (0.001, 0.9, 0.999, 1e-7),
+}
 
 
 class Workload(NamedTuple):
@@ -28,9 +32,15 @@ class Workload(NamedTuple):
 
 WORKLOADS = {
     "mnist": Workload(
-        60_000, 784, ((128, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)), "sparse_categorical_crossentropy", 0.191
+        60_000,
+        784,
+        ((128, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)),
+        "sparse_categorical_crossentropy",
+        0.191,
     ),
-    "wine": Workload(3_673, 11, ((128, "relu", 0.0, True, True), (1, "relu", 0.0, True, True)), "mean_squared_error", 1.0),
+    "wine": Workload(
+        3_673, 11, ((128, "relu", 0.0, True, True), (1, "relu", 0.0, True, True)), "mean_squared_error", 1.0
+    ),
 }
 
 

@@ -12,28 +12,28 @@
 enum { FINISH_STORE, FINISH_RELU, FINISH_SGD }; /* what a tile in dense.h can do with its accumulators */
 
 /* An elementwise activation from value(z, p) and slope(a, p), p being the parameter in every lane. */
-#define ELEMENTWISE(NAME, VALUE, SLOPE)                                                                                                    \
-    INLINE vec NAME##_value(vec z, vec p) {                                                                                                \
-        (void)p;                                                                                                                           \
-        return VALUE;                                                                                                                      \
-    }                                                                                                                                      \
-    INLINE vec NAME##_slope(vec a, vec p) {                                                                                                \
-        (void)a;                                                                                                                           \
-        (void)p;                                                                                                                           \
-        return SLOPE;                                                                                                                      \
-    }                                                                                                                                      \
-    static void NAME##_forward(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) {                                                  \
-        const ptrdiff_t size = rows * n;                                                                                                   \
-        const vec p = vset(parameter);                                                                                                     \
-        FOR_WORDS(size, vstore_part(a + i, NAME##_value(vload_part(a + i, PART, tail), p) + 0.0f, PART, tail););                           \
-    }                                                                                                                                      \
-    static void NAME##_backward(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) {               \
-        const ptrdiff_t size = rows * n;                                                                                                   \
-        const vec p = vset(parameter);                                                                                                     \
-        FOR_WORDS(size, {                                                                                                                  \
-            const vec slope = NAME##_slope(vload_part(a + i, PART, tail), p);                                                              \
-            vstore_part(dz + i, vload_part(da + i, PART, tail) * slope + 0.0f, PART, tail);                                                \
-        });                                                                                                                                \
+#define ELEMENTWISE(NAME, VALUE, SLOPE)                                                                                     \
+    INLINE vec NAME##_value(vec z, vec p) {                                                                                 \
+        (void)p;                                                                                                            \
+        return VALUE;                                                                                                       \
+    }                                                                                                                       \
+    INLINE vec NAME##_slope(vec a, vec p) {                                                                                 \
+        (void)a;                                                                                                            \
+        (void)p;                                                                                                            \
+        return SLOPE;                                                                                                       \
+    }                                                                                                                       \
+    static void NAME##_forward(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) {                                    \
+        const ptrdiff_t size = rows * n;                                                                                    \
+        const vec p = vset(parameter);                                                                                      \
+        FOR_WORDS(size, vstore_part(a + i, NAME##_value(vload_part(a + i, PART, tail), p) + 0.0f, PART, tail););            \
+    }                                                                                                                       \
+    static void NAME##_backward(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) { \
+        const ptrdiff_t size = rows * n;                                                                                    \
+        const vec p = vset(parameter);                                                                                      \
+        FOR_WORDS(size, {                                                                                                   \
+            const vec slope = NAME##_slope(vload_part(a + i, PART, tail), p);                                               \
+            vstore_part(dz + i, vload_part(da + i, PART, tail) * slope + 0.0f, PART, tail);                                 \
+        });                                                                                                                 \
     }
 
 /* z < 0 ? 0 : z keeps NaN, where max(z, 0) may lose it. The slope at 0 is 0. */
@@ -41,7 +41,7 @@ INLINE vec vrelu(vec z) { return vselect((ivec)(z < vzero()), vzero(), z); }
 
 ELEMENTWISE(linear, z, vset(1.0f))
 ELEMENTWISE(relu, vrelu(z), vselect((ivec)(a > vzero()), vset(1.0f), vzero()))
-ELEMENTWISE(sigmoid, vsigmoid(p * z), p * a * (1.0f - a))
+ELEMENTWISE(sigmoid, vsigmoid(p *z), p * a * (1.0f - a))
 ELEMENTWISE(tanh, vtanh(z), 1.0f - a * a)
 
 /* The largest of n floats; NaN may be passed over, the sum that follows will show it. */

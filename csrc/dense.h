@@ -48,39 +48,52 @@ INLINE void tile(const int M, const int N, const int part, vmask tail, const pro
     float *c = p->c + m * p->ldc + n;
     if (p->start) {
         const float *start = p->start + m * p->lds + n;
-        UNROLL for (int i = 0; i < M; i++) {
-            UNROLL for (int j = 0; j < N; j++) sum[i][j] = vload_part(start + i * p->lds + j * VW, part, tail);
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            UNROLL
+            for (int j = 0; j < N; j++) sum[i][j] = vload_part(start + i * p->lds + j * VW, part, tail);
         }
     } else {
-        UNROLL for (int i = 0; i < M; i++) {
-            UNROLL for (int j = 0; j < N; j++) sum[i][j] = vzero();
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            UNROLL
+            for (int j = 0; j < N; j++) sum[i][j] = vzero();
         }
     }
     const ptrdiff_t K = p->K, ldb = p->ldb;
     for (ptrdiff_t k = 0; k < K; k++, a += ak, b += ldb) {
         vec word[8];
-        UNROLL for (int j = 0; j < N; j++) word[j] = vload_part(b + j * VW, part, tail);
-        UNROLL for (int i = 0; i < M; i++) {
+        UNROLL
+        for (int j = 0; j < N; j++) word[j] = vload_part(b + j * VW, part, tail);
+        UNROLL
+        for (int i = 0; i < M; i++) {
             const vec left = vset(a[i * am]);
-            UNROLL for (int j = 0; j < N; j++) sum[i][j] = vfma(left, word[j], sum[i][j]);
+            UNROLL
+            for (int j = 0; j < N; j++) sum[i][j] = vfma(left, word[j], sum[i][j]);
         }
     }
     const ptrdiff_t ldc = p->ldc;
     if (p->finish == FINISH_SGD) {
         const vec rate = vset(p->learning_rate);
-        UNROLL for (int i = 0; i < M; i++) {
-            UNROLL for (int j = 0; j < N; j++) {
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            UNROLL
+            for (int j = 0; j < N; j++) {
                 float *w = c + i * ldc + j * VW;
                 vstore_part(w, vfnma(rate, sum[i][j] + 0.0f, vload_part(w, part, tail)), part, tail);
             }
         }
     } else if (p->finish == FINISH_RELU) {
-        UNROLL for (int i = 0; i < M; i++) {
-            UNROLL for (int j = 0; j < N; j++) vstore_part(c + i * ldc + j * VW, vrelu(sum[i][j]) + 0.0f, part, tail);
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            UNROLL
+            for (int j = 0; j < N; j++) vstore_part(c + i * ldc + j * VW, vrelu(sum[i][j]) + 0.0f, part, tail);
         }
     } else {
-        UNROLL for (int i = 0; i < M; i++) {
-            UNROLL for (int j = 0; j < N; j++) vstore_part(c + i * ldc + j * VW, sum[i][j] + 0.0f, part, tail);
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            UNROLL
+            for (int j = 0; j < N; j++) vstore_part(c + i * ldc + j * VW, sum[i][j] + 0.0f, part, tail);
         }
     }
 }
@@ -90,8 +103,8 @@ INLINE void tile(const int M, const int N, const int part, vmask tail, const pro
 #define TALL_FULL(M) TALL(M) tile(M, TILE_N, 0, none, p, am, ak, m, n);
 #define TALL_PART(M) TALL(M) tile(M, 1, 1, tail, p, am, ak, m, n);
 
-/* All tiles of rows [m0, m1), N columns. Columns outside, rows inside: a panel of b stays in the second-level cache for all rows. The last one to three
- * rows take wider tiles, which need as many chains in flight. */
+/* All tiles of rows [m0, m1), N columns. Columns outside, rows inside: a panel of b stays in the second-level cache for all rows. The last one to
+ * three rows take wider tiles, which need as many chains in flight. */
 INLINE void product_tiles(const product *p, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) {
     const vmask none = vtail(VW);
     const ptrdiff_t tall = m0 + ((m1 - m0) & ~(ptrdiff_t)3);
@@ -132,9 +145,11 @@ static void dense_forward_narrow(float *a, const float *x, const float *w, const
     for (ptrdiff_t r = 0; r < R; r++, x += I) {
         vec sum[CHAINS];
         float lane[16];
-        UNROLL for (int c = 0; c < CHAINS; c++) sum[c] = vzero();
+        UNROLL
+        for (int c = 0; c < CHAINS; c++) sum[c] = vzero();
         for (ptrdiff_t k = 0; k < I; k += 16) {
-            UNROLL for (int c = 0; c < CHAINS; c++) {
+            UNROLL
+            for (int c = 0; c < CHAINS; c++) {
                 const ptrdiff_t at = k + c * VW;
                 if (at + VW <= I) {
                     sum[c] = vfma(vload(x + at), vload(w + at), sum[c]);
@@ -144,7 +159,8 @@ static void dense_forward_narrow(float *a, const float *x, const float *w, const
                 }
             }
         }
-        UNROLL for (int c = 0; c < CHAINS; c++) vstore(lane + c * VW, sum[c]);
+        UNROLL
+        for (int c = 0; c < CHAINS; c++) vstore(lane + c * VW, sum[c]);
         for (int half = 8; half; half /= 2) {
             for (int i = 0; i < half; i++) lane[i] += lane[i + half];
         }
@@ -194,8 +210,8 @@ static void dense_dw(float *dw, const float *start, const float *dz, const float
 /* Floats of gradient that wait in the first-level cache for a rule that cannot be applied in registers. */
 #define GRADIENT_STRIP NN_SPARSE_MAX_OUTPUTS
 
-static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I,
-                            ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
+static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
     if (rule->fused == FINISH_SGD) {
         const product p = {.c = w, .ldc = O, .start = start, .lds = O, .finish = FINISH_SGD, .learning_rate = step->c[0]};
         weight_gradient(p, dz, x, R, I, O, i0, i1);

@@ -37,7 +37,8 @@ const nn_kernels *nn_kernels_select(const char *force) {
     return NULL;
 }
 
-/* Denormals cost a hundred cycles each, and Adam's slots decay into them. Flush-to-zero and denormals-are-zero, for this thread, for the time of a call. */
+/* Denormals cost a hundred cycles each, and Adam's slots decay into them. Flush-to-zero and denormals-are-zero, for this thread, for the time of a
+ * call. */
 #if defined(__x86_64__)
 #define FLUSH 0x8040u /* MXCSR: FTZ, DAZ */
 static uint32_t mode_get(void) { return __builtin_ia32_stmxcsr(); }

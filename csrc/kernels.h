@@ -16,7 +16,7 @@
 #define NN_MAX_SLOTS 3
 #define NN_MAX_HYPER 6
 #define NN_MAX_METRICS 8
-#define NN_BLOCK_ROWS 256 /* the most rows that pass through a layer at once */
+#define NN_BLOCK_ROWS 256        /* the most rows that pass through a layer at once */
 #define NN_SPARSE_BLOCK_ROWS 128 /* the same where zeros are skipped: the lists are to stay in the second-level cache */
 
 typedef struct nn_activation {
@@ -25,7 +25,7 @@ typedef struct nn_activation {
     float parameter; /* the default */
     bool whole_row;  /* softmax: a value depends on the whole row, so that n below must be the row's length */
     int fused;       /* what the tile of dense_forward can do at its store; 0: compose */
-    void (*forward)(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter);                                      /* z -> a, in place */
+    void (*forward)(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter);                                    /* z -> a, in place */
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
 
@@ -36,15 +36,15 @@ typedef struct nn_entry {
 } nn_entry;
 
 typedef struct nn_sparse {
-    ptrdiff_t rows, stride;  /* room for so many rows; so many entries in the list of a pair: inputs + NN_SPARSE_MARGIN */
-    int32_t *index;          /* (pairs, stride): inputs at which either row is not zero, in order */
-    float *value;            /* (pairs, 2, stride) */
-    int32_t *count;          /* (pairs) */
-    nn_entry *column;        /* (inputs, rows + 1): the same by input */
-    int32_t *column_count;   /* (inputs) */
+    ptrdiff_t rows, stride; /* room for so many rows; so many entries in the list of a pair: inputs + NN_SPARSE_MARGIN */
+    int32_t *index;         /* (pairs, stride): inputs at which either row is not zero, in order */
+    float *value;           /* (pairs, 2, stride) */
+    int32_t *count;         /* (pairs) */
+    nn_entry *column;       /* (inputs, rows + 1): the same by input */
+    int32_t *column_count;  /* (inputs) */
 } nn_sparse;
 
-#define NN_SPARSE_MARGIN 16       /* a whole word is stored where less counts */
+#define NN_SPARSE_MARGIN 16        /* a whole word is stored where less counts */
 #define NN_SPARSE_MAX_OUTPUTS 4096 /* the narrow and the widest layers have no sparse form */
 
 /* Targets of a loss or metric for R rows: labels (R) or values (R,K), whichever the row's `sparse` says. */
@@ -98,8 +98,8 @@ typedef struct nn_kernels {
     void (*dense_dw)(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0,
                      ptrdiff_t i1);
     /* The same gradient, given to the rule as it leaves the registers and never stored. */
-    void (*dense_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I,
-                            ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
+    void (*dense_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
     /* db = start + sum of the rows of dz */
     void (*dense_db)(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O);
     /* dx = dz wT; wt (O,I) is the transpose of w */

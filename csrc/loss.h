@@ -1,9 +1,9 @@
 /* Losses: link, loss and gradient with respect to the logits in one pass, one row each.
  *
- * The batch loss is the mean over the rows of the batch (and over the outputs, for all but the categorical ones); the division happens here, by `scale` = 1/B,
- * and nowhere else. Row losses leave as floats and are added by the caller, in order, in double. Cross-entropies that do not come straight from
- * their link work on probabilities: the categorical ones divide each row by its sum, all clip to [1e-7, 1 - 1e-7], and the
- * gradient passes through the division and is zero where clipped (Keras 3). */
+ * The batch loss is the mean over the rows of the batch (and over the outputs, for all but the categorical ones); the division happens here, by
+ * `scale` = 1/B, and nowhere else. Row losses leave as floats and are added by the caller, in order, in double. Cross-entropies that do not come
+ * straight from their link work on probabilities: the categorical ones divide each row by its sum, all clip to [1e-7, 1 - 1e-7], and the gradient
+ * passes through the division and is zero where clipped (Keras 3). */
 
 #ifndef NN_LOSS_H
 #define NN_LOSS_H
@@ -17,29 +17,27 @@ static float weight_of(const float *weight, ptrdiff_t r) { return weight ? weigh
 
 /* A loss that is a mean over the outputs of value(a, y), with the gradient slope(a, y) for each. The row's terms are added in
  * order; `term` is a stretch of them, so that long rows need no scratch memory. */
-#define MEAN_OF_OUTPUTS(NAME, VALUE, SLOPE)                                                                                                \
-    static void NAME(float *row_loss, float *da, const float *a_rows, nn_targets targets, const float *weight, ptrdiff_t R, ptrdiff_t K,   \
-                     float scale) {                                                                                                        \
-        for (ptrdiff_t r = 0; r < R; r++) {                                                                                                \
-            const float *a_row = a_rows + r * K;                                                                                           \
-            const float *y_row = targets.values + r * K;                                                                                   \
-            const vec factor = vset(weight_of(weight, r) * scale / (float)K);                                                              \
-            float sum = 0.0f;                                                                                                              \
-            FOR_WORDS(K, {                                                                                                                 \
-                const vec a = vload_part(a_row + i, PART, tail);                                                                           \
-                const vec y = vload_part(y_row + i, PART, tail);                                                                           \
-                float term[VW];                                                                                                            \
-                vstore(term, VALUE);                                                                                                       \
-                for (ptrdiff_t k = 0; k < VW && i + k < K; k++) sum += term[k];                                                            \
-                if (da) vstore_part(da + r * K + i, (SLOPE) * factor + 0.0f, PART, tail);                                                  \
-            });                                                                                                                            \
-            row_loss[r] = weight_of(weight, r) * (sum / (float)K);                                                                         \
-        }                                                                                                                                  \
+#define MEAN_OF_OUTPUTS(NAME, VALUE, SLOPE)                                                                                              \
+    static void NAME(float *row_loss, float *da, const float *a_rows, nn_targets targets, const float *weight, ptrdiff_t R, ptrdiff_t K, \
+                     float scale) {                                                                                                      \
+        for (ptrdiff_t r = 0; r < R; r++) {                                                                                              \
+            const float *a_row = a_rows + r * K;                                                                                         \
+            const float *y_row = targets.values + r * K;                                                                                 \
+            const vec factor = vset(weight_of(weight, r) * scale / (float)K);                                                            \
+            float sum = 0.0f;                                                                                                            \
+            FOR_WORDS(K, {                                                                                                               \
+                const vec a = vload_part(a_row + i, PART, tail);                                                                         \
+                const vec y = vload_part(y_row + i, PART, tail);                                                                         \
+                float term[VW];                                                                                                          \
+                vstore(term, VALUE);                                                                                                     \
+                for (ptrdiff_t k = 0; k < VW && i + k < K; k++) sum += term[k];                                                          \
+                if (da) vstore_part(da + r * K + i, (SLOPE) * factor + 0.0f, PART, tail);                                                \
+            });                                                                                                                          \
+            row_loss[r] = weight_of(weight, r) * (sum / (float)K);                                                                       \
+        }                                                                                                                                \
     }
 
-INLINE vec vsign(vec d) {
-    return vselect((ivec)(d > vzero()), vset(1.0f), vselect((ivec)(d < vzero()), vset(-1.0f), d)); /* 0 at 0, NaN at NaN */
-}
+INLINE vec vsign(vec d) { return vselect((ivec)(d > vzero()), vset(1.0f), vselect((ivec)(d < vzero()), vset(-1.0f), d)); /* 0 at 0, NaN at NaN */ }
 INLINE vec vclip(vec a) {
     const vec low = vset(PROBABILITY_MIN), high = vset(PROBABILITY_MAX);
     a = vselect((ivec)(a < low), low, a);
@@ -65,9 +63,7 @@ static void binary_crossentropy_from_logits(float *row_loss, float *dz, float *p
 }
 
 /* The target of class k, whichever form the targets have. */
-INLINE float target_of(nn_targets y, ptrdiff_t r, ptrdiff_t k, ptrdiff_t K) {
-    return y.labels ? (float)(y.labels[r] == k) : y.values[r * K + k];
-}
+INLINE float target_of(nn_targets y, ptrdiff_t r, ptrdiff_t k, ptrdiff_t K) { return y.labels ? (float)(y.labels[r] == k) : y.values[r * K + k]; }
 
 /* loss_r = sum_k y_k (log sum_j exp z_j - z_k), dz = p sum_k y_k - y. A label is the case of one y_k = 1, for which the sums are not run. */
 static void categorical_from_logits(float *row_loss, float *dz, float *p_rows, nn_targets y, const float *weight, ptrdiff_t R, ptrdiff_t K,

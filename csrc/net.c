@@ -28,20 +28,20 @@
 
 #define PREDICT_ROWS 96 /* rows that pass through the layers together in nn_predict; a multiple of the tiles */
 
-/* Zeros of the first layer are skipped where less than this part of the inputs is not zero: lists cost some 7 cycles an entry and direction where the dense tiles cost 2
- * (docs/roofline.md). */
+/* Zeros of the first layer are skipped where less than this part of the inputs is not zero: lists cost some 7 cycles an entry and direction where the
+ * dense tiles cost 2 (docs/roofline.md). */
 #define SKIP_DENSITY 0.35
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
 
-/* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds, of which
- * a core makes some 60 in a nanosecond. */
+/* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds,
+ * of which a core makes some 60 in a nanosecond. */
 #define WORK_PER_WORKER 150000
 
-#define STRETCH_NS 4e6   /* between two looks at the clock */
-#define TRIAL_NS 1e6     /* the same, while the other choice is tried */
-#define RECONSIDER 32    /* stretches between two trials */
-#define GUESSED_NS 0.03  /* of a multiply-add and its two of the backward pass, before anything is measured */
+#define STRETCH_NS 4e6  /* between two looks at the clock */
+#define TRIAL_NS 1e6    /* the same, while the other choice is tried */
+#define RECONSIDER 32   /* stretches between two trials */
+#define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
 
 void *nn_alloc(size_t bytes) {
     const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : CACHE_LINE;
@@ -66,9 +66,7 @@ int nn_num_threads(void) { return atomic_load(&num_threads); }
 static ptrdiff_t line(ptrdiff_t floats) { return (floats + 15) / 16 * 16; }
 
 /* product = a * b; false if that is more than memory can hold. */
-static bool multiply(ptrdiff_t a, ptrdiff_t b, ptrdiff_t *product) {
-    return !__builtin_mul_overflow(a, b, product) && *product <= PTRDIFF_MAX / 64;
-}
+static bool multiply(ptrdiff_t a, ptrdiff_t b, ptrdiff_t *product) { return !__builtin_mul_overflow(a, b, product) && *product <= PTRDIFF_MAX / 64; }
 
 nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t depth, ptrdiff_t inputs) {
     nn_net *net = calloc(1, sizeof *net);
@@ -106,9 +104,9 @@ struct nn_workspace {
     bool skip_zeros;     /* rows are gathered into `sparse`, else into x (rows, inputs) */
     float *x;
     nn_sparse sparse;
-    float **a, **dz;     /* per layer (rows, outputs) */
-    float *wt;           /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
-    float *gradient;     /* flat as params, if several_blocks */
+    float **a, **dz; /* per layer (rows, outputs) */
+    float *wt;       /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
+    float *gradient; /* flat as params, if several_blocks */
     float *row_loss, *weight, *values, *probability;
     int32_t *labels;
     void *memory;
@@ -199,7 +197,8 @@ static bool reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, bool skip_
     return true;
 }
 
-nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics, ptrdiff_t metrics_count) {
+nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics,
+                         ptrdiff_t metrics_count) {
     float *slots[NN_MAX_SLOTS] = {NULL};
     const nn_metric **copy = calloc((size_t)metrics_count + 1, sizeof *copy);
     bool complete = copy != NULL;
@@ -264,8 +263,8 @@ static void forward_rows(const nn_net *net, const nn_workspace *ws, const float 
             layer_forward(net, l, activation, out, in, R);
         } else {
             const nn_layer *layer = &net->layers[0];
-            net->kernels->sparse_forward(ws->a[0], &ws->sparse, r0 / 2, (r1 + 1) / 2, net->params + layer->w, layer->bias ? net->params + layer->b : NULL, r1,
-                                         layer->outputs, activation, layer->parameter);
+            net->kernels->sparse_forward(ws->a[0], &ws->sparse, r0 / 2, (r1 + 1) / 2, net->params + layer->w,
+                                         layer->bias ? net->params + layer->b : NULL, r1, layer->outputs, activation, layer->parameter);
         }
         in = out;
     }
@@ -308,7 +307,7 @@ typedef struct nn_pass {
     nn_net *net;
     const nn_data *data;
     const uint32_t *order;
-    ptrdiff_t origin, end;           /* of the whole call */
+    ptrdiff_t origin, end;             /* of the whole call */
     ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
     int64_t first_step; /* updates made before */
@@ -358,7 +357,8 @@ static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdi
 }
 
 /* The gradient of a worker's share of the weights over one block, and in the last block of a batch the update. */
-static void update_share(const nn_pass *pass, nn_workspace *ws, ptrdiff_t R, bool first_block, bool last_block, const nn_step *step, int thread, int threads) {
+static void update_share(const nn_pass *pass, nn_workspace *ws, ptrdiff_t R, bool first_block, bool last_block, const nn_step *step, int thread,
+                         int threads) {
     nn_net *net = pass->net;
     const nn_kernels *k = net->kernels;
     for (ptrdiff_t l = 0; l < net->depth; l++) {
@@ -479,7 +479,8 @@ static int workers_for(double work) {
 
 static ptrdiff_t rows_between_polls(const nn_net *net, int passes) { return POLL_WORK / work_of_row(net, passes) + 1; }
 
-/* How many workers a step of B rows is worth. The update of a rule with slots moves each weight and slot in memory: some 30 multiply-adds' time each. */
+/* How many workers a step of B rows is worth. The update of a rule with slots moves each weight and slot in memory: some 30 multiply-adds' time each.
+ */
 static int workers_for_step(const nn_net *net, ptrdiff_t B) {
     double work = 0.0;
     for (ptrdiff_t l = 0; l < net->depth; l++) {
@@ -503,9 +504,9 @@ static bool worth_skipping(const nn_net *net, const nn_data *data) {
     return (double)nonzero < SKIP_DENSITY * (double)rows * (double)first->inputs;
 }
 
-/* Which of one worker and many makes a row faster is measured as training goes on, because a model of the machine cannot know who else is using it: a worker that waits
- * for its core holds up all others at each barrier. A pass is cut into stretches of some milliseconds; each is timed, and now and then the choice that is
- * not in use gets one. Results do not depend on it. */
+/* Which of one worker and many makes a row faster is measured as training goes on, because a model of the machine cannot know who else is using it: a
+ * worker that waits for its core holds up all others at each barrier. A pass is cut into stretches of some milliseconds; each is timed, and now and
+ * then the choice that is not in use gets one. Results do not depend on it. */
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -527,8 +528,8 @@ static ptrdiff_t stretch_rows(const nn_net *net, bool many, ptrdiff_t batch_size
     return ((ptrdiff_t)((trial ? TRIAL_NS : STRETCH_NS) / expected) / batch_size + 1) * batch_size;
 }
 
-nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size, const double *hyper,
-                   double *totals, nn_poll poll, void *context, int64_t *batches) {
+nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size,
+                   const double *hyper, double *totals, nn_poll poll, void *context, int64_t *batches) {
     if (net->seen_x != data->x || net->seen_n != data->n || net->seen_batch_size != batch_size) {
         /* the same array again, as in each epoch of a fit, is not looked at again */
         net->seen_x = data->x;
@@ -542,11 +543,23 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
     if (!reserve(net, batch_size < most ? batch_size : most, batch_size > most, net->skip_zeros)) return NN_NO_MEMORY;
     for (ptrdiff_t l = 1; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
-        if (layer->dense) net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
+        if (layer->dense)
+            net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
     }
     const int workers = workers_for_step(net, batch_size);
-    nn_pass pass = {.net = net, .data = data, .order = order, .origin = start, .end = stop, .stop = start, .batch_size = batch_size, .train = true,
-                    .hyper = hyper, .totals = totals, .poll = poll, .context = context, .poll_rows = rows_between_polls(net, 3)};
+    nn_pass pass = {.net = net,
+                    .data = data,
+                    .order = order,
+                    .origin = start,
+                    .end = stop,
+                    .stop = start,
+                    .batch_size = batch_size,
+                    .train = true,
+                    .hyper = hyper,
+                    .totals = totals,
+                    .poll = poll,
+                    .context = context,
+                    .poll_rows = rows_between_polls(net, 3)};
     while (pass.stop < stop && pass.status == NN_OK && !pass.interrupted) {
         const bool many = workers > 1 && choose_many(&net->pace);
         const ptrdiff_t rows = workers > 1 ? stretch_rows(net, many, batch_size) : stop - start;
@@ -564,8 +577,15 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
     const ptrdiff_t rows = data->n < NN_BLOCK_ROWS ? data->n : NN_BLOCK_ROWS;
     if (!reserve(net, rows, false, net->workspace && net->workspace->skip_zeros)) return NN_NO_MEMORY;
-    nn_pass pass = {.net = net, .data = data, .end = data->n, .stop = data->n, .batch_size = net->workspace->rows, .totals = totals, .poll = poll,
-                 .context = context, .poll_rows = rows_between_polls(net, 1)};
+    nn_pass pass = {.net = net,
+                    .data = data,
+                    .end = data->n,
+                    .stop = data->n,
+                    .batch_size = net->workspace->rows,
+                    .totals = totals,
+                    .poll = poll,
+                    .context = context,
+                    .poll_rows = rows_between_polls(net, 1)};
     nn_pool_run(pass_worker, &pass, workers_for((double)work_of_row(net, 1) * (double)rows));
     return pass.interrupted ? NN_INTERRUPTED : NN_OK;
 }
@@ -612,7 +632,14 @@ static void predict_worker(void *context, int thread, int threads) {
 
 nn_status nn_predict(const nn_net *net, float *out, const float *x, ptrdiff_t n, nn_poll poll, void *context) {
     /* Memory of its own, so that any number of threads may predict with one net: two buffers a worker, which the layers fill in turn. */
-    prediction p = {.net = net, .out = out, .x = x, .n = n, .block = n < PREDICT_ROWS ? n : PREDICT_ROWS, .widest = 1, .poll = poll, .context = context,
+    prediction p = {.net = net,
+                    .out = out,
+                    .x = x,
+                    .n = n,
+                    .block = n < PREDICT_ROWS ? n : PREDICT_ROWS,
+                    .widest = 1,
+                    .poll = poll,
+                    .context = context,
                     .poll_rows = rows_between_polls(net, 1)};
     for (ptrdiff_t l = 0; l + 1 < net->depth; l++) {
         if (line(net->layers[l].outputs) > p.widest) p.widest = line(net->layers[l].outputs);

@@ -44,7 +44,7 @@ typedef struct nn_net {
     bool from_logits; /* the loss applies its link to what the net gives */
     ptrdiff_t metrics_count;
     const nn_metric **metrics;
-    int64_t step;            /* updates made */
+    int64_t step;        /* updates made */
     int skip_choice;     /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
     const float *seen_x; /* the inputs that were last looked at for zeros, and what was found */
     ptrdiff_t seen_n, seen_batch_size;
@@ -73,12 +73,13 @@ nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t 
 void nn_net_free(nn_net *net);
 
 /* Loss, update rule and metrics; zeroes slots and step. The one place where it is decided whether loss and last activation fuse. */
-nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics, ptrdiff_t metrics_count);
+nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics,
+                         ptrdiff_t metrics_count);
 
-/* Steps over rows order[start:stop] (order NULL: as they lie) in batches; the last one may be smaller. totals[0] += weighted row losses, totals[1 + m] += metric m,
- * of the batches whose step was made. *batch: how many those are. */
-nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size, const double *hyper,
-                   double *totals, nn_poll poll, void *context, int64_t *batch);
+/* Steps over rows order[start:stop] (order NULL: as they lie) in batches; the last one may be smaller. totals[0] += weighted row losses, totals[1 +
+ * m] += metric m, of the batches whose step was made. *batch: how many those are. */
+nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size,
+                   const double *hyper, double *totals, nn_poll poll, void *context, int64_t *batch);
 
 /* The same totals without training. */
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context);

@@ -19,19 +19,19 @@
 #define RELAX() ((void)0)
 #endif
 
-/* Turns of the spin loop before a worker sleeps (some 50 us: longer than Python takes between two epochs), and before a barrier yields its core to whoever
- * may be holding up the others. */
+/* Turns of the spin loop before a worker sleeps (some 50 us: longer than Python takes between two epochs), and before a barrier yields its core to
+ * whoever may be holding up the others. */
 #define SPIN_SLEEP 4000
 #define SPIN_YIELD 2000
 
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    int workers;           /* threads made, besides the caller */
-    atomic_bool busy;      /* a task is running */
+    int workers;            /* threads made, besides the caller */
+    atomic_bool busy;       /* a task is running */
     atomic_uint generation; /* counts tasks, modulo 2^24; workers wait for it to change */
-    atomic_int running;    /* workers that have not finished the current task */
-    int threads;           /* of the current task */
+    atomic_int running;     /* workers that have not finished the current task */
+    int threads;            /* of the current task */
     nn_task task;
     void *context;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};

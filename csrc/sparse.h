@@ -1,9 +1,10 @@
-/* The first layer without its zeros: the same sums as dense.h, over the inputs that are not zero. The same bits, because a product with zero leaves an fma
- * chain as it is (`x` finite, outputs stored as +0).
+/* The first layer without its zeros: the same sums as dense.h, over the inputs that are not zero. The same bits, because a product with zero leaves
+ * an fma chain as it is (`x` finite, outputs stored as +0).
  *
- * Forward, rows go in pairs: the inputs at which either is non-zero are listed in order, and each row of w that is loaded serves two rows of x; what one of them lacks
- * there is a zero that is multiplied after all. Backward, the pairs are sorted into one list per input (in order of the rows), so that a row of dw is summed in
- * registers over just those rows that touch it. What a non-zero costs, against what the load ports allow, is in docs/roofline.md. */
+ * Forward, rows go in pairs: the inputs at which either is non-zero are listed in order, and each row of w that is loaded serves two rows of x; what
+ * one of them lacks there is a zero that is multiplied after all. Backward, the pairs are sorted into one list per input (in order of the rows), so
+ * that a row of dw is summed in registers over just those rows that touch it. What a non-zero costs, against what the load ports allow, is in
+ * docs/roofline.md. */
 
 #ifndef NN_SPARSE_H
 #define NN_SPARSE_H
@@ -51,20 +52,25 @@ INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask 
     vec sum[2][8];
     const int32_t *index = s->index + pair * s->stride;
     const float *v0 = s->value + 2 * pair * s->stride, *v1 = v0 + s->stride;
-    UNROLL for (int j = 0; j < N; j++) sum[0][j] = b ? vload_part(b + n + j * VW, part, tail) : vzero();
-    UNROLL for (int j = 0; j < N; j++) sum[1][j] = sum[0][j];
+    UNROLL
+    for (int j = 0; j < N; j++) sum[0][j] = b ? vload_part(b + n + j * VW, part, tail) : vzero();
+    UNROLL
+    for (int j = 0; j < N; j++) sum[1][j] = sum[0][j];
     const ptrdiff_t count = s->count[pair];
     for (ptrdiff_t k = 0; k < count; k++) {
         const float *row = w + (ptrdiff_t)index[k] * O + n;
         const vec left = vset(v0[k]), right = vset(v1[k]);
-        UNROLL for (int j = 0; j < N; j++) {
+        UNROLL
+        for (int j = 0; j < N; j++) {
             const vec word = vload_part(row + j * VW, part, tail);
             sum[0][j] = vfma(left, word, sum[0][j]);
             if (M == 2) sum[1][j] = vfma(right, word, sum[1][j]);
         }
     }
-    UNROLL for (int m = 0; m < M; m++) {
-        UNROLL for (int j = 0; j < N; j++) {
+    UNROLL
+    for (int m = 0; m < M; m++) {
+        UNROLL
+        for (int j = 0; j < N; j++) {
             const vec z = relu ? vrelu(sum[m][j]) : sum[m][j];
             vstore_part(a + m * O + n + j * VW, z + 0.0f, part, tail);
         }
@@ -138,16 +144,19 @@ static void sparse_columns(nn_sparse *s, ptrdiff_t R, ptrdiff_t i0, ptrdiff_t i1
 }
 
 /* N words of one row of dw from column n: into g, or, with finish FINISH_SGD, out of the weights at once. */
-INLINE void sparse_dw_tile(const int N, const int part, vmask tail, float *g, const float *start, const nn_entry *list, ptrdiff_t count, const float *dz,
-                           ptrdiff_t O, ptrdiff_t n, int finish, vec rate) {
+INLINE void sparse_dw_tile(const int N, const int part, vmask tail, float *g, const float *start, const nn_entry *list, ptrdiff_t count,
+                           const float *dz, ptrdiff_t O, ptrdiff_t n, int finish, vec rate) {
     vec sum[8];
-    UNROLL for (int j = 0; j < N; j++) sum[j] = start ? vload_part(start + n + j * VW, part, tail) : vzero();
+    UNROLL
+    for (int j = 0; j < N; j++) sum[j] = start ? vload_part(start + n + j * VW, part, tail) : vzero();
     for (ptrdiff_t k = 0; k < count; k++) {
         const vec left = vset(list[k].value);
         const float *row = dz + (ptrdiff_t)list[k].row * O + n;
-        UNROLL for (int j = 0; j < N; j++) sum[j] = vfma(left, vload_part(row + j * VW, part, tail), sum[j]);
+        UNROLL
+        for (int j = 0; j < N; j++) sum[j] = vfma(left, vload_part(row + j * VW, part, tail), sum[j]);
     }
-    UNROLL for (int j = 0; j < N; j++) {
+    UNROLL
+    for (int j = 0; j < N; j++) {
         float *out = g + n + j * VW;
         vec result = sum[j] + 0.0f;
         if (finish == FINISH_SGD) result = vfnma(rate, result, vload_part(out, part, tail));

@@ -38,9 +38,7 @@ INLINE vec vsqrt(vec a) { return _mm512_sqrt_ps(a); }
 #define VEC_REGISTERS 16
 typedef __m256 vec;
 typedef __m256i vmask;
-INLINE vmask vtail(ptrdiff_t n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n >= VW ? VW : (int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
+INLINE vmask vtail(ptrdiff_t n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n >= VW ? VW : (int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
 INLINE vec vload(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vstore(float *p, vec v) { _mm256_storeu_ps(p, v); }
 INLINE vec vload_tail(const float *p, vmask m) { return _mm256_maskload_ps(p, m); }
@@ -110,19 +108,19 @@ INLINE void vstore_part(float *p, vec v, int part, vmask tail) {
 }
 
 /* Runs BODY over n floats in words: i is the place, PART and tail say whether this is the last, incomplete word. */
-#define FOR_WORDS(n, BODY)                                                                                                                 \
-    do {                                                                                                                                   \
-        ptrdiff_t i = 0;                                                                                                                   \
-        const vmask tail = vtail((n) % VW);                                                                                                \
-        for (; i + VW <= (n); i += VW) {                                                                                                   \
-            enum { PART = 0 };                                                                                                             \
-            BODY                                                                                                                           \
-        }                                                                                                                                  \
-        if (i < (n)) {                                                                                                                     \
-            enum { PART = 1 };                                                                                                             \
-            BODY                                                                                                                           \
-        }                                                                                                                                  \
-        (void)tail;                                                                                                                        \
+#define FOR_WORDS(n, BODY)                  \
+    do {                                    \
+        ptrdiff_t i = 0;                    \
+        const vmask tail = vtail((n) % VW); \
+        for (; i + VW <= (n); i += VW) {    \
+            enum { PART = 0 };              \
+            BODY                            \
+        }                                   \
+        if (i < (n)) {                      \
+            enum { PART = 1 };              \
+            BODY                            \
+        }                                   \
+        (void)tail;                         \
     } while (0)
 
 #endif

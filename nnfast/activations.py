@@ -86,7 +86,7 @@ softmax = Activation("softmax")
 """a_k = exp(z_k) / sum_j exp(z_j), over each row"""
 
 
-def Sigmoid(slope: float = 1.0) -> Activation:  # noqa: N802 (stands beside Dense and Adam, and is written like them)
+def Sigmoid(slope: float = 1.0) -> Activation:
     """The logistic function of a chosen slope, a = 1 / (1 + exp(-slope z)).
 
     Parameters

@@ -3,9 +3,9 @@
 Each function checks its arguments, releases the GIL and makes one native call on contiguous float32 arrays: no conversion, no copy. `reference.py` has the same
 functions with the same arguments in pure NumPy, for any float type; a test holds the two together. Whole epochs are not here: see `Trainer`.
 
-Shapes: x (B,I), w (I,O), b (O,), z and a (B,O). A gradient is that of the mean over the rows of the batch. `activation` is a name, or an object with
-`name` and `parameter` such as `activations.Sigmoid(slope=2.0)`. Every function raises TypeError or ValueError, before anything is changed, for an array that is not
-a C-contiguous float32 array of the expected shape.
+Shapes: x (B,I), w (I,O), b (O,), z and a (B,O). A gradient is that of the mean over the rows of the batch. `activation` is
+a name, or an object with `name` and `parameter` such as `activations.Sigmoid(slope=2.0)`. Every function raises TypeError or ValueError, before anything is changed, for an array
+that is not a C-contiguous float32 array of the expected shape.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _activation(activation: str | ActivationLike) -> tuple[str, float]:
 def _columns(name: str, a: Array) -> int:
     """The width of a matrix; the engine checks the rest."""
     if not isinstance(a, np.ndarray) or a.ndim != 2:
-        raise TypeError(f"{name}: expected a two-dimensional float32 array, received {type(a).__name__} of shape {np.shape(a)}")
+        raise TypeError(
+            f"{name}: expected a two-dimensional float32 array, received {type(a).__name__} of shape {np.shape(a)}"
+        )
     return int(a.shape[1])
 
 
@@ -63,7 +65,9 @@ def _transposed(w: Array) -> Array:
     return np.empty((_columns("w", w), len(w)), dtype=np.float32)
 
 
-def dense_forward(x: Array, w: Array, b: Array | None = None, activation: str | ActivationLike = "linear") -> Array:
+def dense_forward(
+    x: Array, w: Array, b: Array | None = None, activation: str | ActivationLike = "linear"
+) -> Array:
     """The output of a dense layer, a = activation(x w + b) (thesis, eq. 8-9).
 
     Each output is one chain of fused multiply-adds over the inputs in order, started at the bias, so that its bits do not depend on the other rows.
@@ -138,7 +142,9 @@ def dense_backward_update(
     """
     dx = np.empty_like(x) if need_dx else None
     wt = _transposed(w) if need_dx else None
-    _core.dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, [s[0] for s in slots], [s[1] for s in slots], step)
+    _core.dense_backward_update(
+        w, b, dx, dz, x, wt, rule, hyper, [s[0] for s in slots], [s[1] for s in slots], step
+    )
     return dx
 
 
@@ -173,7 +179,11 @@ def activation_backward(da: Array, a: Array, activation: str | ActivationLike = 
 
 
 def loss_value_and_gradient(
-    outputs: Array, targets: NDArray[np.generic], loss: str, sample_weight: Array | None = None, from_logits: bool = False
+    outputs: Array,
+    targets: NDArray[np.generic],
+    loss: str,
+    sample_weight: Array | None = None,
+    from_logits: bool = False,
 ) -> tuple[float, Array]:
     """The mean loss over the rows, and its gradient with respect to `outputs`.
 
@@ -222,7 +232,12 @@ def sgd_update(w: Array, g: Array, learning_rate: float = 0.01) -> None:
 
 
 def momentum_update(
-    w: Array, g: Array, velocity: Array, learning_rate: float = 0.01, momentum: float = 0.9, nesterov: bool = False
+    w: Array,
+    g: Array,
+    velocity: Array,
+    learning_rate: float = 0.01,
+    momentum: float = 0.9,
+    nesterov: bool = False,
 ) -> None:
     """velocity = momentum velocity - learning_rate g; w += velocity, in place. Nesterov: w += momentum velocity - learning_rate g."""
     update(w, g, (velocity,), "nesterov" if nesterov else "momentum", (learning_rate, momentum), 1)

@@ -171,7 +171,7 @@ class InputLayer(Layer):
         super().__init__(name, shape)
 
 
-def Input(shape: Sequence[int], name: str | None = None) -> InputLayer:  # noqa: N802 (Keras' name)
+def Input(shape: Sequence[int], name: str | None = None) -> InputLayer:
     """The shape of one sample, as first of a `Sequential`.
 
     Examples

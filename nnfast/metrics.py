@@ -87,7 +87,7 @@ class RootMeanSquaredError(Metric):
 
 
 class _Accuracy(Metric):
-    """ "accuracy": binary, categorical or sparse categorical, once loss and shape are known."""
+    """What "accuracy" stands for: binary, categorical or sparse categorical, once loss and shape are known."""
 
     row = ""
 

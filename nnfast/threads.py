@@ -40,7 +40,9 @@ def default_threads() -> int:
     wanted = os.environ.get("NNFAST_NUM_THREADS", "").strip()
     if wanted:
         if not wanted.isdecimal() or int(wanted) < 1:
-            raise ValueError(f"NNFAST_NUM_THREADS: expected a number of threads from 1, received {wanted!r}. Correct or unset it.")
+            raise ValueError(
+                f"NNFAST_NUM_THREADS: expected a number of threads from 1, received {wanted!r}. Correct or unset it."
+            )
         return min(int(wanted), MAX_THREADS)
     shared = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if shared.isdecimal() and int(shared) >= 1:

@@ -23,7 +23,9 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NNFAST_NUM_THREADS", "5")
     assert threads.default_threads() == 5
     monkeypatch.setenv("NNFAST_NUM_THREADS", "0")
-    with pytest.raises(ValueError, match="NNFAST_NUM_THREADS: expected a number of threads from 1, received '0'"):
+    with pytest.raises(
+        ValueError, match="NNFAST_NUM_THREADS: expected a number of threads from 1, received '0'"
+    ):
         threads.default_threads()
 
 
@@ -50,7 +52,12 @@ def test_wrong_numbers(wrong: object) -> None:
 def test_import_takes_the_environment() -> None:
     script = "import nnfast; print(nnfast.get_num_threads())"
     env = {**os.environ, "NNFAST_NUM_THREADS": "4"}
-    assert subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True).stdout.strip() == "4"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "4"
+    )
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +66,10 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def small_model() -> nnfast.Sequential:
-    model = nnfast.Sequential([nnfast.layers.Input((300,)), nnfast.layers.Dense(200, "relu"), nnfast.layers.Dense(10, "softmax")], seed=0)
+    model = nnfast.Sequential(
+        [nnfast.layers.Input((300,)), nnfast.layers.Dense(200, "relu"), nnfast.layers.Dense(10, "softmax")],
+        seed=0,
+    )
     model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
@@ -92,7 +102,10 @@ def test_a_forked_child_trains() -> None:
                     try:
                         model.fit(x, y, batch_size=64, verbose=0)
                         running.fit(x[:100], y[:100], verbose=0)  # its parent's fit is not the child's
-                        same = all((a == b).all() for a, b in zip(model.get_weights(), expected.get_weights(), strict=True))
+                        same = all(
+                            (a == b).all()
+                            for a, b in zip(model.get_weights(), expected.get_weights(), strict=True)
+                        )
                         status = 0 if same else 2
                     finally:
                         os._exit(status)
@@ -110,7 +123,9 @@ def test_fits_of_several_threads_at_once_are_those_of_one() -> None:
     expected = small_model()
     expected.fit(x, y, batch_size=64, epochs=3, verbose=0)
     models = [small_model() for _ in range(4)]
-    workers = [threading.Thread(target=lambda m=m: m.fit(x, y, batch_size=64, epochs=3, verbose=0)) for m in models]
+    workers = [
+        threading.Thread(target=lambda m=m: m.fit(x, y, batch_size=64, epochs=3, verbose=0)) for m in models
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -10,7 +10,11 @@ from nnfast import _core, kernels
 from ..tolerances import KERNEL_RTOL
 from .helpers import COLUMNS, ROWS, Guarded, floats, same_bits
 
-SHAPES = sorted({(b, i, o) for b in ROWS for i, o in ((5, 17), (33, 10))} | {(7, i, o) for i in (1, 16, 49) for o in COLUMNS} | {(13, i, 1) for i in COLUMNS})
+SHAPES = sorted(
+    {(b, i, o) for b in ROWS for i, o in ((5, 17), (33, 10))}
+    | {(7, i, o) for i in (1, 16, 49) for o in COLUMNS}
+    | {(13, i, 1) for i in COLUMNS}
+)
 
 
 def close(actual: np.ndarray, expected: np.ndarray, magnitude: np.ndarray) -> None:
@@ -20,7 +24,7 @@ def close(actual: np.ndarray, expected: np.ndarray, magnitude: np.ndarray) -> No
 
 
 @pytest.mark.parametrize(("B", "I", "O"), SHAPES)
-def test_forward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) -> None:  # noqa: E741
+def test_forward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) -> None:
     room = Guarded()
     x, w, b, out = (room.copy(floats(rng, *shape)) for shape in ((B, I), (I, O), (O,), (B, O)))
     _core.dense_forward(out, x, w, b, "linear", 0.0)
@@ -33,7 +37,7 @@ def test_forward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) -> 
 
 
 @pytest.mark.parametrize(("B", "I", "O"), SHAPES)
-def test_backward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) -> None:  # noqa: E741
+def test_backward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) -> None:
     room = Guarded()
     dw, db, dx, wt = room(I, O), room(O), room(B, I), room(O, I)
     dz, x, w = (room.copy(floats(rng, *shape)) for shape in ((B, O), (B, I), (I, O)))
@@ -45,13 +49,25 @@ def test_backward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) ->
 
 
 @pytest.mark.parametrize("rule", _core.RULES)
-@pytest.mark.parametrize(("B", "I", "O"), [(1, 1, 1), (5, 37, 1), (3, 7, 5), (8, 12, 32), (9, 50, 33), (2, 13, 401), (4, 4099, 1)])
-def test_fused_update_is_the_composed_one(isa: str, rng: np.random.Generator, rule: str, B: int, I: int, O: int) -> None:  # noqa: E741
-    hyper = [{"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}[name] for name in _core.RULES[rule][0]]
+@pytest.mark.parametrize(
+    ("B", "I", "O"), [(1, 1, 1), (5, 37, 1), (3, 7, 5), (8, 12, 32), (9, 50, 33), (2, 13, 401), (4, 4099, 1)]
+)
+def test_fused_update_is_the_composed_one(
+    isa: str, rng: np.random.Generator, rule: str, B: int, I: int, O: int
+) -> None:
+    hyper = [
+        {"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}[
+            name
+        ]
+        for name in _core.RULES[rule][0]
+    ]
     room = Guarded()
     dz, x = floats(rng, B, O), floats(rng, B, I)
     w, b = room.copy(floats(rng, I, O)), room.copy(floats(rng, O))
-    slots = [(room.copy(np.abs(floats(rng, I, O))), room.copy(np.abs(floats(rng, O)))) for _ in _core.RULES[rule][1]]
+    slots = [
+        (room.copy(np.abs(floats(rng, I, O))), room.copy(np.abs(floats(rng, O))))
+        for _ in _core.RULES[rule][1]
+    ]
     if "centered" in rule:  # the running mean of the gradient cannot exceed the root of that of its square
         for a in slots[1]:
             a[...] = 0.0
@@ -66,16 +82,20 @@ def test_fused_update_is_the_composed_one(isa: str, rng: np.random.Generator, ru
     assert same_bits([(w, b, slots, dx), (expected_w, expected_b, expected_slots, expected_dx)])
 
 
-@pytest.mark.parametrize(("B", "I", "O"), [(1, 784, 128), (13, 129, 33), (7, 61, 1), (12, 40, 10), (32, 100, 129)])
-def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator, B: int, I: int, O: int) -> None:  # noqa: E741
+@pytest.mark.parametrize(
+    ("B", "I", "O"), [(1, 784, 128), (13, 129, 33), (7, 61, 1), (12, 40, 10), (32, 100, 129)]
+)
+def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator, B: int, I: int, O: int) -> None:
     x, w, b, dz = floats(rng, B, I), floats(rng, I, O), floats(rng, O), floats(rng, B, O)
     for activation in _core.ACTIVATIONS:
-        assert same_bits(on_each_set(lambda activation=activation: kernels.dense_forward(x, w, b, activation)))
+        assert same_bits(
+            on_each_set(lambda activation=activation: kernels.dense_forward(x, w, b, activation))
+        )
     assert same_bits(on_each_set(lambda: kernels.dense_backward(dz, x, w)))
 
 
 def test_a_row_does_not_depend_on_its_place(isa: str, rng: np.random.Generator) -> None:
-    for O in (1, 10, 33, 128):  # noqa: E741
+    for O in (1, 10, 33, 128):
         x, w, b = floats(rng, 37, 50), floats(rng, 50, O), floats(rng, O)
         whole = kernels.dense_forward(x, w, b, "tanh")
         for r in range(37):
@@ -99,11 +119,16 @@ def test_zeros_cannot_be_told_from_absent_inputs(isa: str, rng: np.random.Genera
     x[2] = 0.0
     x[3, ::2] = -0.0
     keep = np.flatnonzero(np.abs(x).any(axis=0))
-    dense, skipped = kernels.dense_forward(x, -np.abs(w)), kernels.dense_forward(np.ascontiguousarray(x[:, keep]), -np.abs(w)[keep].copy())
+    dense, skipped = (
+        kernels.dense_forward(x, -np.abs(w)),
+        kernels.dense_forward(np.ascontiguousarray(x[:, keep]), -np.abs(w)[keep].copy()),
+    )
     assert same_bits([dense, skipped])
     assert not np.signbit(dense[2]).any()
     dw, _, _ = kernels.dense_backward(-dz, np.abs(x), w)
-    assert same_bits([dw[keep], kernels.dense_backward(-dz, np.ascontiguousarray(np.abs(x[:, keep])), w[keep].copy())[0]])
+    assert same_bits(
+        [dw[keep], kernels.dense_backward(-dz, np.ascontiguousarray(np.abs(x[:, keep])), w[keep].copy())[0]]
+    )
     assert not np.signbit(dw[::3][~x[:, ::3].any(axis=0)]).any()
 
 

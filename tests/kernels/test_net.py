@@ -13,23 +13,42 @@ from .helpers import floats, same_bits
 from .test_pointwise import HYPER, exact_targets, targets_for
 
 LAYERS = {
-    "mnist": (12, [(17, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)], "sparse_categorical_crossentropy"),
+    "mnist": (
+        12,
+        [(17, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)],
+        "sparse_categorical_crossentropy",
+    ),
     "wine": (11, [(20, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)], "mean_squared_error"),
     "deep": (
         9,
-        [(18, "tanh", 0.0, True, True), (18, "sigmoid", 2.0, False, False), (7, "sigmoid", 1.0, True, False), (3, "softmax", 0.0, True, True)],
+        [
+            (18, "tanh", 0.0, True, True),
+            (18, "sigmoid", 2.0, False, False),
+            (7, "sigmoid", 1.0, True, False),
+            (3, "softmax", 0.0, True, True),
+        ],
         "categorical_crossentropy",
     ),
-    "hidden softmax": (6, [(5, "softmax", 0.0, True, True), (2, "sigmoid", 1.0, True, True)], "binary_crossentropy"),
-    "composed": (6, [(8, "softmax", 0.0, True, True), (4, "sigmoid", 1.0, True, True)], "mean_absolute_error"),
+    "hidden softmax": (
+        6,
+        [(5, "softmax", 0.0, True, True), (2, "sigmoid", 1.0, True, True)],
+        "binary_crossentropy",
+    ),
+    "composed": (
+        6,
+        [(8, "softmax", 0.0, True, True), (4, "sigmoid", 1.0, True, True)],
+        "mean_absolute_error",
+    ),
 }
 
 
-def build(module, which: str, rule: str, from_logits: bool = False, metrics: tuple[str, ...] = (), **kwargs):  # noqa: ANN001, ANN003, ANN201
+def build(module, which: str, rule: str, from_logits: bool = False, metrics: tuple[str, ...] = (), **kwargs):
     inputs, layers, loss = LAYERS[which]
     net = module.Net(inputs, layers, **kwargs)
     for i, tensor in enumerate(net.tensors):
-        tensor[...] = (_core.uniform(tensor.size, 42, i).reshape(tensor.shape) - 0.5) * (1.5 if tensor.ndim == 2 else 0.2)
+        tensor[...] = (_core.uniform(tensor.size, 42, i).reshape(tensor.shape) - 0.5) * (
+            1.5 if tensor.ndim == 2 else 0.2
+        )
     net.compile(loss, from_logits, rule, metrics)
     return net, loss
 
@@ -42,15 +61,21 @@ def data(which: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
 
 
 def hyper(rule: str) -> list[float]:
-    """Rates at which training is stable: a trajectory that diverges, or divides by a vanishing second moment, magnifies the last bit of float32 without bound."""
-    calm = {"learning_rate": 0.01 if rule == "sgd" else 0.001, "epsilon": 1e-3 if rule.startswith("rmsprop") else 1e-7}
+    """Rates at which training is stable: a trajectory that diverges, or divides by a vanishing second moment,
+    magnifies the last bit of float32 without bound."""
+    calm = {
+        "learning_rate": 0.01 if rule == "sgd" else 0.001,
+        "epsilon": 1e-3 if rule.startswith("rmsprop") else 1e-7,
+    }
     return [calm.get(name, HYPER[name]) for name in _core.RULES[rule][0]]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 8, 9, 30, 64, 65])
 @pytest.mark.parametrize("rule", _core.RULES)
 @pytest.mark.parametrize("which", LAYERS)
-def test_trajectory_of_50_steps(isa: str, rng: np.random.Generator, which: str, rule: str, batch_size: int) -> None:
+def test_trajectory_of_50_steps(
+    isa: str, rng: np.random.Generator, which: str, rule: str, batch_size: int
+) -> None:
     n = 64
     x, y, weight = data(which, n, rng)
     net, loss = build(_core, which, rule)
@@ -62,7 +87,18 @@ def test_trajectory_of_50_steps(isa: str, rng: np.random.Generator, which: str, 
         _core.shuffle(order, 1, epoch)
         stop = min(n, (50 - net.step) * batch_size)
         net.train(x, y, weight, order, 0, stop, batch_size, hyper(rule), totals, None)
-        oracle.train(x.astype(np.float64), exact_targets(y), weight.astype(np.float64), order, 0, stop, batch_size, hyper(rule), exact, None)
+        oracle.train(
+            x.astype(np.float64),
+            exact_targets(y),
+            weight.astype(np.float64),
+            order,
+            0,
+            stop,
+            batch_size,
+            hyper(rule),
+            exact,
+            None,
+        )
         epoch += 1
     assert oracle.step == net.step == 50
     assert totals[0] == pytest.approx(exact[0], rel=TRAJECTORY_RTOL)
@@ -96,7 +132,18 @@ def test_a_batch_of_many_blocks_is_one_sum(isa: str, rng: np.random.Generator, w
     totals, exact = np.zeros(1), np.zeros(1)
     for _ in range(3):
         net.train(x, y, weight, None, 0, 700, 700, hyper(rule), totals, None)
-        oracle.train(x.astype(np.float64), exact_targets(y), weight.astype(np.float64), None, 0, 700, 700, hyper(rule), exact, None)
+        oracle.train(
+            x.astype(np.float64),
+            exact_targets(y),
+            weight.astype(np.float64),
+            None,
+            0,
+            700,
+            700,
+            hyper(rule),
+            exact,
+            None,
+        )
     assert totals[0] == pytest.approx(exact[0], rel=TRAJECTORY_RTOL)
     for tensor, exact_tensor in zip(net.tensors, oracle.tensors, strict=True):
         assert np.abs(tensor - exact_tensor).max() <= TRAJECTORY_RTOL * np.abs(exact_tensor).max()
@@ -142,13 +189,19 @@ def test_non_finite_loss_stops_before_the_update(isa: str, rng: np.random.Genera
         net.train(x, y, None, None, 0, 40, 8, hyper("sgd"), totals, None)
     assert error.value.batch == 3
     expected.train(x, y, None, None, 0, 24, 8, hyper("sgd"), expected_totals, None)
-    assert same_bits([[net.params.copy(), totals, net.step], [expected.params.copy(), expected_totals, expected.step]])
+    assert same_bits(
+        [[net.params.copy(), totals, net.step], [expected.params.copy(), expected_totals, expected.step]]
+    )
 
 
 @pytest.mark.parametrize("exception", [KeyboardInterrupt, ZeroDivisionError])
 def test_progress_can_stop_between_steps(rng: np.random.Generator, exception: type[BaseException]) -> None:
     x, y, _ = data("mnist", 2000, rng)
-    inputs, layers, loss = 12, [(3000, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)], "sparse_categorical_crossentropy"
+    inputs, layers, loss = (
+        12,
+        [(3000, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)],
+        "sparse_categorical_crossentropy",
+    )
     seen: list[int] = []
 
     def progress(rows: int) -> None:
@@ -229,15 +282,27 @@ def test_arguments_are_checked_before_anything_changes(rng: np.random.Generator)
     totals = np.zeros(1)
     order = np.arange(8, dtype=np.uint32)
     cases = [
-        ((x.astype(np.float64), y, None, None, 0, 8, 2, [0.1], totals), TypeError, r"x: expected float32 .*received float64 of shape \(8, 12\)"),
+        (
+            (x.astype(np.float64), y, None, None, 0, 8, 2, [0.1], totals),
+            TypeError,
+            r"x: expected float32 .*received float64 of shape \(8, 12\)",
+        ),
         ((x[:, ::2], y, None, None, 0, 8, 2, [0.1], totals), ValueError, "not C-contiguous"),
         ((x.tolist(), y, None, None, 0, 8, 2, [0.1], totals), TypeError, "received list"),
         ((x[:, :5].copy(), y, None, None, 0, 8, 2, [0.1], totals), ValueError, r"shape \(rows, 12\)"),
         ((x, y[:7], None, None, 0, 8, 2, [0.1], totals), ValueError, r"y: expected int32"),
-        ((x, np.full(8, 10, np.int32), None, None, 0, 8, 2, [0.1], totals), ValueError, "labels from 0 to 9, received 10 in row 0"),
+        (
+            (x, np.full(8, 10, np.int32), None, None, 0, 8, 2, [0.1], totals),
+            ValueError,
+            "labels from 0 to 9, received 10 in row 0",
+        ),
         ((x, np.full(8, -1, np.int32), None, None, 0, 8, 2, [0.1], totals), ValueError, "received -1"),
         ((x, y, np.ones(7, np.float32), None, 0, 8, 2, [0.1], totals), ValueError, "sample_weight"),
-        ((x, y, None, order + 1, 0, 8, 2, [0.1], totals), ValueError, "rows from 0 to 7, received 8 at place 7"),
+        (
+            (x, y, None, order + 1, 0, 8, 2, [0.1], totals),
+            ValueError,
+            "rows from 0 to 7, received 8 at place 7",
+        ),
         ((x, y, None, order[:5], 0, 8, 2, [0.1], totals), ValueError, "order"),
         ((x, y, None, None, 0, 9, 2, [0.1], totals), ValueError, "start, stop"),
         ((x, y, None, None, 4, 4, 2, [0.1], totals), ValueError, "start, stop"),
@@ -251,7 +316,7 @@ def test_arguments_are_checked_before_anything_changes(rng: np.random.Generator)
     assert same_bits([net.params, before])
     assert net.step == 0
     assert not totals.any()
-    with pytest.raises(ValueError, match="unknown|expected one of"):
+    with pytest.raises(ValueError, match="expected one of"):
         net.compile("no such loss", False, "sgd", ())
     with pytest.raises(ValueError, match="layers"):
         _core.Net(3, [(4, "relu", 0.0, False, False)])
@@ -268,7 +333,9 @@ def test_views_keep_the_net_alive() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 8, 9, 31, 32, 33, 64, 100, 128, 129, 130, 260, 300])
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
-def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(on_each_set, rng: np.random.Generator, rule: str, batch_size: int) -> None:
+def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
+    on_each_set, rng: np.random.Generator, rule: str, batch_size: int
+) -> None:
     """The promise of the engine: any number of workers, any instruction set with FMA, zeros skipped or not: the same model."""
     n = 300
     x = floats(rng, n, 150)
@@ -282,11 +349,23 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(on_each_set, rng: np
 
     def run(threads: int, skip: bool) -> list[np.ndarray]:
         _core.set_num_threads(threads)
-        net = _core.Net(150, [(129, "relu", 0.0, True, True), (33, "tanh", 0.0, True, False), (10, "softmax", 0.0, True, True)])
+        net = _core.Net(
+            150,
+            [
+                (129, "relu", 0.0, True, True),
+                (33, "tanh", 0.0, True, False),
+                (10, "softmax", 0.0, True, True),
+            ],
+        )
         for i, tensor in enumerate(net.tensors):
             tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.3
         net.skip_zeros = skip
-        net.compile("sparse_categorical_crossentropy", False, rule, ("sparse_categorical_accuracy", "mean_squared_error")[:1])
+        net.compile(
+            "sparse_categorical_crossentropy",
+            False,
+            rule,
+            ("sparse_categorical_accuracy", "mean_squared_error")[:1],
+        )
         totals = np.zeros(2)
         net.train(x, y, None, order, 0, n, batch_size, hyper(rule), totals, None)
         net.evaluate(x, y, None, totals, None)
@@ -295,7 +374,12 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(on_each_set, rng: np
         return [net.params.copy(), totals, out]
 
     try:
-        results = [result for threads in range(1, 6) for skip in (False, True) for result in on_each_set(lambda t=threads, s=skip: run(t, s))]
+        results = [
+            result
+            for threads in range(1, 6)
+            for skip in (False, True)
+            for result in on_each_set(lambda t=threads, s=skip: run(t, s))
+        ]
     finally:
         _core.set_num_threads(before)
     assert same_bits(results)

@@ -19,7 +19,9 @@ HYPER = {"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "be
 def test_kernels_and_reference_have_the_same_signatures() -> None:
     for name in kernels.__all__:
         ours, theirs = (inspect.signature(getattr(module, name)) for module in (kernels, reference))
-        assert [(p.name, p.kind, p.default) for p in ours.parameters.values()] == [(p.name, p.kind, p.default) for p in theirs.parameters.values()], name
+        assert [(p.name, p.kind, p.default) for p in ours.parameters.values()] == [
+            (p.name, p.kind, p.default) for p in theirs.parameters.values()
+        ], name
 
 
 @pytest.mark.parametrize("shape", SIZES)
@@ -47,7 +49,9 @@ def test_sigmoid_slope(isa: str, rng: np.random.Generator) -> None:
     z = floats(rng, 4, 9)
     a = kernels.activation_forward(z, Steep())
     assert np.allclose(a, 1 / (1 + np.exp(-2.0 * z)), rtol=POINTWISE_RTOL)
-    assert np.allclose(kernels.activation_backward(np.ones_like(a), a, Steep()), 2 * a * (1 - a), rtol=POINTWISE_RTOL)
+    assert np.allclose(
+        kernels.activation_backward(np.ones_like(a), a, Steep()), 2 * a * (1 - a), rtol=POINTWISE_RTOL
+    )
 
 
 def targets_for(loss: str, rng: np.random.Generator, rows: int, outputs: int) -> np.ndarray:
@@ -66,14 +70,25 @@ def exact_targets(y: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shape", SIZES)
-@pytest.mark.parametrize(("loss", "from_logits"), [(name, flag) for name, link in _core.LOSSES.items() for flag in ((False, True) if link else (False,))])
-def test_loss(isa: str, rng: np.random.Generator, loss: str, from_logits: bool, shape: tuple[int, int], weighted: bool) -> None:
+@pytest.mark.parametrize(
+    ("loss", "from_logits"),
+    [(name, flag) for name, link in _core.LOSSES.items() for flag in ((False, True) if link else (False,))],
+)
+def test_loss(
+    isa: str, rng: np.random.Generator, loss: str, from_logits: bool, shape: tuple[int, int], weighted: bool
+) -> None:
     y = targets_for(loss, rng, *shape)
-    outputs = 4 * floats(rng, *shape) if from_logits or not _core.LOSSES[loss] else rng.uniform(0.05, 0.95, shape).astype(np.float32)
+    outputs = (
+        4 * floats(rng, *shape)
+        if from_logits or not _core.LOSSES[loss]
+        else rng.uniform(0.05, 0.95, shape).astype(np.float32)
+    )
     weight = rng.uniform(0, 3, shape[0]).astype(np.float32) if weighted else None
     value, gradient = kernels.loss_value_and_gradient(outputs, y, loss, weight, from_logits)
     exact_weight = None if weight is None else weight.astype(np.float64)
-    exact, exact_gradient = reference.loss_value_and_gradient(outputs.astype(np.float64), exact_targets(y), loss, exact_weight, from_logits)
+    exact, exact_gradient = reference.loss_value_and_gradient(
+        outputs.astype(np.float64), exact_targets(y), loss, exact_weight, from_logits
+    )
     assert value == pytest.approx(exact, rel=POINTWISE_RTOL, abs=POINTWISE_ATOL)
     assert np.allclose(gradient, exact_gradient, rtol=POINTWISE_RTOL, atol=POINTWISE_ATOL)
 
@@ -81,15 +96,24 @@ def test_loss(isa: str, rng: np.random.Generator, loss: str, from_logits: bool, 
 @pytest.mark.parametrize("loss", [name for name, link in _core.LOSSES.items() if link])
 def test_probabilities_are_clipped(isa: str, loss: str) -> None:
     outputs = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]], dtype=np.float32)
-    y = np.array([1, 0], dtype=np.int32) if loss.startswith("sparse") else np.array([[0, 1, 0], [1, 0, 0]], dtype=np.float32)
+    y = (
+        np.array([1, 0], dtype=np.int32)
+        if loss.startswith("sparse")
+        else np.array([[0, 1, 0], [1, 0, 0]], dtype=np.float32)
+    )
     value, gradient = kernels.loss_value_and_gradient(outputs, y, loss)
-    exact, exact_gradient = reference.loss_value_and_gradient(outputs.astype(np.float64), exact_targets(y), loss)
+    exact, exact_gradient = reference.loss_value_and_gradient(
+        outputs.astype(np.float64), exact_targets(y), loss
+    )
     assert value == pytest.approx(exact, rel=1e-2)  # in float32, 1 - 1e-7 is 1 - 1.19e-7
     assert np.isfinite(gradient).all()
     assert np.allclose(gradient, exact_gradient, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("loss", "from_logits"), [(name, flag) for name, link in _core.LOSSES.items() for flag in ((False, True) if link else (False,))])
+@pytest.mark.parametrize(
+    ("loss", "from_logits"),
+    [(name, flag) for name, link in _core.LOSSES.items() for flag in ((False, True) if link else (False,))],
+)
 def test_loss_shows_nan(isa: str, rng: np.random.Generator, loss: str, from_logits: bool) -> None:
     y = targets_for(loss, rng, 3, 4)
     for bad in (np.nan, np.inf):
@@ -121,7 +145,7 @@ def test_rule(isa: str, rng: np.random.Generator, rule: str, n: int) -> None:
 def test_named_updates_are_rows_of_the_table(rng: np.random.Generator) -> None:
     w, g = floats(rng, 8), floats(rng, 8)
 
-    def run(function, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN202
+    def run(function, *args, **kwargs):
         copy, m, v = w.copy(), np.zeros(8, np.float32), np.zeros(8, np.float32)
         slots = {"sgd_update": (), "adam_update": (m, v)}.get(function, (m,))
         getattr(kernels, function)(copy, g, *slots, *args, **kwargs)
@@ -132,7 +156,9 @@ def test_named_updates_are_rows_of_the_table(rng: np.random.Generator) -> None:
     assert np.allclose(run("momentum_update", nesterov=True), w - 0.019 * g)
     assert np.allclose(run("rmsprop_update"), w - 0.001 * np.sign(g) / np.sqrt(0.1), atol=1e-5)
     assert np.allclose(run("adam_update", 1), w - 0.001 * np.sign(g), atol=1e-5)
-    with pytest.raises(ValueError, match="epsilon_form: expected 'uncorrected' or 'corrected', received 'hat'"):
+    with pytest.raises(
+        ValueError, match="epsilon_form: expected 'uncorrected' or 'corrected', received 'hat'"
+    ):
         run("adam_update", 1, epsilon_form="hat")
 
 
@@ -141,25 +167,43 @@ def test_epsilon_forms_differ() -> None:
     results = {}
     for form, epsilon in (("uncorrected", 1e-3), ("corrected", 1e-3)):
         w, m, v = (np.zeros(1, dtype=np.float32) for _ in range(3))
-        kernels.adam_update(w, np.full(1, 1e-3, np.float32), m, v, 1, learning_rate=1.0, epsilon=epsilon, epsilon_form=form)
+        kernels.adam_update(
+            w, np.full(1, 1e-3, np.float32), m, v, 1, learning_rate=1.0, epsilon=epsilon, epsilon_form=form
+        )
         results[form] = float(w[0])
     g, c1, c2 = 1e-3, 0.1, 0.001
-    assert results["uncorrected"] == pytest.approx(-(np.sqrt(c2) / c1) * (c1 * g) / (np.sqrt(c2) * g + 1e-3), rel=1e-4)
+    assert results["uncorrected"] == pytest.approx(
+        -(np.sqrt(c2) / c1) * (c1 * g) / (np.sqrt(c2) * g + 1e-3), rel=1e-4
+    )
     assert results["corrected"] == pytest.approx(-g / (g + 1e-3), rel=1e-4)
 
 
 def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator) -> None:
     z, da = 3 * floats(rng, 9, 37), floats(rng, 9, 37)
     for activation in _core.ACTIVATIONS:
-        assert same_bits(on_each_set(lambda activation=activation: kernels.activation_backward(da, kernels.activation_forward(z, activation), activation)))
+        assert same_bits(
+            on_each_set(
+                lambda activation=activation: kernels.activation_backward(
+                    da, kernels.activation_forward(z, activation), activation
+                )
+            )
+        )
     for loss, link in _core.LOSSES.items():
         y = targets_for(loss, rng, 9, 37)
         p = rng.uniform(0.01, 0.99, (9, 37)).astype(np.float32)
         for from_logits in (False, True) if link else (False,):
-            assert same_bits(on_each_set(lambda loss=loss, y=y, p=p, f=from_logits: kernels.loss_value_and_gradient(p, y, loss, from_logits=f)))
+            assert same_bits(
+                on_each_set(
+                    lambda loss=loss, y=y, p=p, f=from_logits: kernels.loss_value_and_gradient(
+                        p, y, loss, from_logits=f
+                    )
+                )
+            )
     for rule, (hyper, slots) in _core.RULES.items():
 
-        def run(rule: str = rule, hyper: tuple[str, ...] = hyper, slots: tuple[str, ...] = slots) -> list[np.ndarray]:
+        def run(
+            rule: str = rule, hyper: tuple[str, ...] = hyper, slots: tuple[str, ...] = slots
+        ) -> list[np.ndarray]:
             w, state = z.copy(), [np.zeros_like(z) for _ in slots]
             for step in (1, 2, 3):
                 kernels.update(w, da, state, rule, [HYPER[name] for name in hyper], step)

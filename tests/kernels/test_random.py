@@ -9,7 +9,6 @@ from nnfast import _core
 
 from ..tolerances import NORMAL_QUANTILE_RTOL
 
-
 UNIFORM = [0.8983909033178589, 0.2987927080817774, 0.5481237677928279]
 NORMAL = [-2.4434525918345935, 1.364776742472629, 0.5320915922370804]
 TRUNCATED = [-1.8853260557015563, 1.253612894210977]
@@ -27,7 +26,11 @@ def test_stream_version_1_never_changes() -> None:
 
 
 def test_streams_and_seeds_differ() -> None:
-    draws = {(seed, stream): _core.uniform(1000, seed, stream) for seed in (0, 1, 2**63) for stream in (0, 1, 2**32)}
+    draws = {
+        (seed, stream): _core.uniform(1000, seed, stream)
+        for seed in (0, 1, 2**63)
+        for stream in (0, 1, 2**32)
+    }
     values = np.array(list(draws.values()))
     assert len(np.unique(values)) == values.size
     assert np.abs(np.corrcoef(values) - np.eye(len(values))).max() < 0.15
@@ -44,7 +47,9 @@ def test_uniform_moments() -> None:
 def test_normal_is_the_quantile_of_the_uniform() -> None:
     ndtri = pytest.importorskip("scipy.special").ndtri
     u = _core.uniform(200_000, 5, 9)
-    assert np.allclose(_core.normal(200_000, 5, 9), ndtri(u + 2.0**-54), rtol=NORMAL_QUANTILE_RTOL, atol=1e-15)
+    assert np.allclose(
+        _core.normal(200_000, 5, 9), ndtri(u + 2.0**-54), rtol=NORMAL_QUANTILE_RTOL, atol=1e-15
+    )
     truncated = _core.truncated_normal(200_000, 5, 9)
     assert (np.abs(truncated) < 2).all()
     assert abs(truncated.std() - 0.87962566) < 0.003

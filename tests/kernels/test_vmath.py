@@ -18,7 +18,13 @@ EXACT = {
     "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
 }
 # Floats between these, all bit patterns at a stride; what lies outside is tested by special values.
-DOMAIN = {"exp": (-87.3, 88.72), "log": (1.2e-38, 3.4e38), "log1p": (1.2e-38, 3.4e38), "tanh": (-30.0, 30.0), "sigmoid": (-87.0, 87.0)}
+DOMAIN = {
+    "exp": (-87.3, 88.72),
+    "log": (1.2e-38, 3.4e38),
+    "log1p": (1.2e-38, 3.4e38),
+    "tanh": (-30.0, 30.0),
+    "sigmoid": (-87.0, 87.0),
+}
 
 
 def sample(low: float, high: float, stride: int) -> np.ndarray:
@@ -50,7 +56,9 @@ def test_error(isa: str, function: str) -> None:
 
 @pytest.mark.parametrize("function", EXACT)
 def test_same_bits_on_every_set(on_each_set, function: str) -> None:
-    x = np.concatenate([sample(-3e38, 3e38, 100_003), np.array([0.0, -0.0, np.inf, -np.inf, 1e-40], np.float32)])
+    x = np.concatenate(
+        [sample(-3e38, 3e38, 100_003), np.array([0.0, -0.0, np.inf, -np.inf, 1e-40], np.float32)]
+    )
     assert same_bits(on_each_set(lambda: _core.math(function, x)))
 
 
