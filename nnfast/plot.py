@@ -1,0 +1,96 @@
+"""Pictures of training, by matplotlib (extra `plot`), which is imported when the first one is drawn.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; training and validation also differ by line style, and each line carries its
+name at its end instead of in a legend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .callbacks import History
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "plot: expected matplotlib, which is not installed. Install the extra: pip install 'nnfast[plot]'"
+        ) from error
+    return plt
+
+
+def history(
+    history: History | Mapping[str, Sequence[float]], ax: Axes | None = None, path: str | PathLike[str] | None = None
+) -> Any:
+    """Loss, and beside it the metrics, by epoch.
+
+    Parameters
+    ----------
+    history : what `fit` returns, or its `.history`: name -> one value per epoch. "val_" names are drawn dashed in the colour of their own.
+    ax : axes to draw the loss on; metrics are then left out.
+    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError
+        If there is nothing to draw.
+    """
+    curves: Mapping[str, Sequence[float]] = getattr(history, "history", history)
+    drawn = {name: list(values) for name, values in curves.items() if len(values) and not name.endswith("learning_rate")}
+    if not drawn:
+        raise ValueError("history: expected at least one curve with one epoch, received none. Call fit first.")
+    losses = {name: values for name, values in drawn.items() if name in {"loss", "val_loss"}}
+    others = {name: values for name, values in drawn.items() if name not in losses}
+    if ax is not None:
+        _draw(ax, losses or others)
+        figure: Any = ax.figure
+    else:
+        plt = _pyplot()
+        groups = [group for group in (losses, others) if group]
+        figure, axes = plt.subplots(1, len(groups), figsize=(5.2 * len(groups), 3.4), layout="constrained", squeeze=False)
+        for each, group in zip(axes[0], groups, strict=True):
+            _draw(each, group)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
+    """One panel: lines with their names at their ends, pushed apart where they would overlap."""
+    base_names = list(dict.fromkeys(name.removeprefix("val_") for name in curves))
+    ends: list[tuple[float, str, str]] = []
+    longest = max(len(values) for values in curves.values())
+    for name, values in curves.items():
+        colour = COLOURS[(2 * base_names.index(name.removeprefix("val_")) + name.startswith("val_")) % len(COLOURS)]
+        style = "--" if name.startswith("val_") else "-"
+        marker = "o" if len(values) == 1 else None
+        ax.plot(range(1, len(values) + 1), values, style, color=colour, linewidth=1.8, marker=marker)
+        ends.append((float(values[-1]), name, colour))
+    low, high = ax.get_ylim()
+    least = (high - low) * 0.07
+    at = -float("inf")
+    for value, name, colour in sorted(ends):
+        at = max(value, at + least)
+        label = name.removeprefix("val_") if not name.startswith("val_") else f"{name.removeprefix('val_')} (validation)"
+        ax.annotate(f" {label} {value:.4g}", (longest, at), color=colour, va="center", annotation_clip=False, fontsize=9)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(", ".join(base_names))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#dddddd", linewidth=0.6)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.margins(x=0.02)
