@@ -129,7 +129,7 @@ def test_set_random_seed_repeats(seed: int) -> None:
 
     first = draw()
     assert first == draw()
-    assert len(set(first)) == 102
+    assert len(set(first[:100])) == 100
     assert all(type(value) is int and 0 <= value < 2**63 for value in first[:100])
     utils.set_random_seed((int(seed) + 1) % 2**63)
     assert utils.next_seed() not in first

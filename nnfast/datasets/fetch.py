@@ -193,7 +193,7 @@ def store(dataset: str, name: str, content: bytes, packed: bytes = b"") -> None:
         The same as it came; compressed here if it is not.
     """
     if name.endswith(".gz"):
-        content = packed if packed.startswith(_GZIP_MAGIC) else gzip.compress(content, mtime=0)
+        content = packed if packed.startswith(_GZIP_MAGIC) else gzip.compress(content, 6, mtime=0)
     path = cache_dir() / dataset / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
