@@ -17,7 +17,7 @@ test: .venv/installed-test ## the test suite
 bench: .venv/installed-bench ## native against reference: the table of the README
 	$(BIN)/python -m benchmarks.report
 
-lint: .venv/installed-lint ## formatters, linters and types
+lint: .venv/installed-lint warnings ## formatters, linters and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint nnfast/_core.pyx
@@ -29,13 +29,14 @@ format: .venv/installed-lint
 
 # Address and undefined-behaviour sanitizers over the kernel tests. Their run time comes before the interpreter, whose own allocator is switched off.
 asan: ## the kernel tests under the sanitizers
-	$(MAKE) variant NAME=asan FLAGS='NNFAST_SANITIZE=address,undefined' RUN='LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0'
+	$(MAKE) variant NAME=asan FLAGS='NNFAST_SANITIZE=address,undefined' RUN='LD_PRELOAD="$$$$(gcc -print-file-name=libasan.so) $$$$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0'
 
+CLANG ?= $(firstword $(shell command -v clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14))
 clang: ## the kernel tests, built by clang
-	$(MAKE) variant NAME=clang FLAGS='CC=clang' RUN=''
+	$(MAKE) variant NAME=clang FLAGS='CC=$(CLANG)'
 
-warnings: ## the kernel tests, built with warnings as errors
-	$(MAKE) variant NAME=warnings FLAGS='NNFAST_WARNINGS=1' RUN=''
+warnings: ## the engine, with warnings as errors; nothing is built
+	$(CC) -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -fsyntax-only csrc/*.c
 
 # A copy of the tree with a build of its own.
 .PHONY: variant

@@ -21,9 +21,6 @@ if sanitizers := os.environ.get("NNFAST_SANITIZE"):  # e.g. "address,undefined",
     compile_args += flags
     link_args += flags
 
-if os.environ.get("NNFAST_WARNINGS"):  # in CI; never in a user's install
-    compile_args += ["-Wall", "-Wextra", "-Wshadow", "-Wno-unused-parameter", "-Werror"]
-
 core = Extension(
     "nnfast._core",
     sources=["nnfast/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c"))],
