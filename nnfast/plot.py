@@ -29,7 +29,9 @@ def _pyplot() -> Any:
 
 
 def history(
-    history: History | Mapping[str, Sequence[float]], ax: Axes | None = None, path: str | PathLike[str] | None = None
+    history: History | Mapping[str, Sequence[float]],
+    ax: Axes | None = None,
+    path: str | PathLike[str] | None = None,
 ) -> Any:
     """Loss, and beside it the metrics, by epoch.
 
@@ -51,9 +53,15 @@ def history(
         If there is nothing to draw.
     """
     curves: Mapping[str, Sequence[float]] = getattr(history, "history", history)
-    drawn = {name: list(values) for name, values in curves.items() if len(values) and not name.endswith("learning_rate")}
+    drawn = {
+        name: list(values)
+        for name, values in curves.items()
+        if len(values) and not name.endswith("learning_rate")
+    }
     if not drawn:
-        raise ValueError("history: expected at least one curve with one epoch, received none. Call fit first.")
+        raise ValueError(
+            "history: expected at least one curve with one epoch, received none. Call fit first."
+        )
     losses = {name: values for name, values in drawn.items() if name in {"loss", "val_loss"}}
     others = {name: values for name, values in drawn.items() if name not in losses}
     if ax is not None:
@@ -62,7 +70,9 @@ def history(
     else:
         plt = _pyplot()
         groups = [group for group in (losses, others) if group]
-        figure, axes = plt.subplots(1, len(groups), figsize=(5.2 * len(groups), 3.4), layout="constrained", squeeze=False)
+        figure, axes = plt.subplots(
+            1, len(groups), figsize=(5.2 * len(groups), 3.4), layout="constrained", squeeze=False
+        )
         for each, group in zip(axes[0], groups, strict=True):
             _draw(each, group)
     if path is not None:
@@ -76,7 +86,9 @@ def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
     ends: list[tuple[float, str, str]] = []
     longest = max(len(values) for values in curves.values())
     for name, values in curves.items():
-        colour = COLOURS[(2 * base_names.index(name.removeprefix("val_")) + name.startswith("val_")) % len(COLOURS)]
+        colour = COLOURS[
+            (2 * base_names.index(name.removeprefix("val_")) + name.startswith("val_")) % len(COLOURS)
+        ]
         style = "--" if name.startswith("val_") else "-"
         marker = "o" if len(values) == 1 else None
         ax.plot(range(1, len(values) + 1), values, style, color=colour, linewidth=1.8, marker=marker)
@@ -86,8 +98,19 @@ def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
     at = -float("inf")
     for value, name, colour in sorted(ends):
         at = max(value, at + least)
-        label = name.removeprefix("val_") if not name.startswith("val_") else f"{name.removeprefix('val_')} (validation)"
-        ax.annotate(f" {label} {value:.4g}", (longest, at), color=colour, va="center", annotation_clip=False, fontsize=9)
+        label = (
+            name.removeprefix("val_")
+            if not name.startswith("val_")
+            else f"{name.removeprefix('val_')} (validation)"
+        )
+        ax.annotate(
+            f" {label} {value:.4g}",
+            (longest, at),
+            color=colour,
+            va="center",
+            annotation_clip=False,
+            fontsize=9,
+        )
     ax.set_xlabel("epoch")
     ax.set_ylabel(", ".join(base_names))
     ax.spines[["top", "right"]].set_visible(False)

@@ -115,7 +115,9 @@ def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
     trainer = model.trainer
     if trainer is not None:
         for slot, arrays in trainer.slots.items():
-            tensors |= {f"optimizer/{slot}/{name}": a for name, a in zip(model.weight_names, arrays, strict=True)}
+            tensors |= {
+                f"optimizer/{slot}/{name}": a for name, a in zip(model.weight_names, arrays, strict=True)
+            }
         description["trainer"] = {
             "compile": trainer.get_config(),
             "state": trainer.state(),
@@ -195,7 +197,9 @@ def _serialize(description: dict[str, Any], tensors: Tensors) -> bytes:
 
     body = {key: value for key, value in description.items() if key != "checksum"}
     whole = {**body, "checksum": _checksum(body, tensors)}
-    return save({name: np.ascontiguousarray(a) for name, a in tensors.items()}, metadata={KEY: _canonical(whole)})
+    return save(
+        {name: np.ascontiguousarray(a) for name, a in tensors.items()}, metadata={KEY: _canonical(whole)}
+    )
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any], Tensors]:
@@ -204,7 +208,9 @@ def _parse(data: bytes) -> tuple[dict[str, Any], Tensors]:
     from safetensors.numpy import load
 
     if len(data) < 8 or not 2 <= int.from_bytes(data[:8], "little") <= len(data) - 8:
-        raise ModelFileError("expected a safetensors file, received one that is too short or whose header is not there")
+        raise ModelFileError(
+            "expected a safetensors file, received one that is too short or whose header is not there"
+        )
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
     try:
         text = json.loads(header)["__metadata__"][KEY]
@@ -214,7 +220,10 @@ def _parse(data: bytes) -> tuple[dict[str, Any], Tensors]:
             f"expected a model that nnfast saved, received something else or a damaged file ({type(error).__name__}: {error})"
         ) from error
     description = _description(text)
-    if description.get("format_version") != FORMAT_VERSION or description.get("random_stream") != RANDOM_STREAM:
+    if (
+        description.get("format_version") != FORMAT_VERSION
+        or description.get("random_stream") != RANDOM_STREAM
+    ):
         raise ModelFileError(
             f"expected format version {FORMAT_VERSION} with random stream {RANDOM_STREAM}, received "
             f"{description.get('format_version')!r} and {description.get('random_stream')!r}. Upgrade nnfast."
@@ -251,7 +260,9 @@ def _description(text: object) -> dict[str, Any]:
         if not isinstance(description, dict) or description.get("format") != FORMAT:
             raise ValueError("it does not name this format")
     except (TypeError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"its description cannot be read ({error}). Use the file that `save` wrote.") from error
+        raise ModelFileError(
+            f"its description cannot be read ({error}). Use the file that `save` wrote."
+        ) from error
     return description
 
 
@@ -262,7 +273,9 @@ def _write(target: Path, data: bytes) -> None:
     """Put data in the place of target, all or nothing."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+        )
         try:
             if target.exists():
                 os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))

@@ -12,7 +12,12 @@ import nnfast as nn
 
 def classifier(hidden: int, seed: int = 0) -> nn.Sequential:
     return nn.Sequential(
-        [nn.layers.Flatten(), nn.layers.Dense(hidden, activation="relu"), nn.layers.Dense(10, activation="softmax")], seed=seed
+        [
+            nn.layers.Flatten(),
+            nn.layers.Dense(hidden, activation="relu"),
+            nn.layers.Dense(10, activation="softmax"),
+        ],
+        seed=seed,
     )
 
 
@@ -24,7 +29,9 @@ def test_digits() -> None:
     assert model.evaluate(x_test / 16.0, y_test, verbose=0, return_dict=True)["accuracy"] >= 0.96
 
 
-@pytest.mark.skipif(not os.environ.get("NNFAST_DATA_DIR"), reason="NNFAST_DATA_DIR, the folder with MNIST, is not set")
+@pytest.mark.skipif(
+    not os.environ.get("NNFAST_DATA_DIR"), reason="NNFAST_DATA_DIR, the folder with MNIST, is not set"
+)
 def test_mnist() -> None:
     (x, y), (x_test, y_test) = nn.datasets.mnist.load_data()
     model = classifier(128)

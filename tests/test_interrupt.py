@@ -43,6 +43,8 @@ print(interrupted)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent by os.kill")
 def test_ctrl_c_gets_through_and_leaves_a_usable_model() -> None:
-    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=False
+    )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) == 25

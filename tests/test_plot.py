@@ -11,7 +11,12 @@ from nnfast import plot
 
 pytest.importorskip("matplotlib").use("Agg")
 
-CURVES = {"loss": [1.0, 0.5, 0.3], "val_loss": [1.1, 0.7, 0.6], "accuracy": [0.5, 0.7, 0.9], "val_accuracy": [0.5, 0.6, 0.7]}
+CURVES = {
+    "loss": [1.0, 0.5, 0.3],
+    "val_loss": [1.1, 0.7, 0.6],
+    "accuracy": [0.5, 0.7, 0.9],
+    "val_accuracy": [0.5, 0.6, 0.7],
+}
 
 
 def test_history_draws_each_curve_with_its_name(tmp_path: Path) -> None:

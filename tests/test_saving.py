@@ -72,7 +72,9 @@ def test_training_goes_on_where_it_stopped(optimizer: str, tmp_path: Path) -> No
 
 
 def test_uncompiled_and_path_without_suffix(tmp_path: Path) -> None:
-    model = nn.Sequential([nn.layers.Input((2,)), nn.layers.Dense(3, "relu"), nn.layers.Activation("tanh")], seed=1)
+    model = nn.Sequential(
+        [nn.layers.Input((2,)), nn.layers.Dense(3, "relu"), nn.layers.Activation("tanh")], seed=1
+    )
     model.save(tmp_path / "plain")
     loaded = nn.load_model(tmp_path / "plain")
     assert same(model, loaded)
@@ -180,7 +182,15 @@ def test_hostile_descriptions_are_refused(what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"a":' * 50 + "1" + "}" * 50, '{"format":"nnfast model","a":NaN}', '{"a":1,"a":2}', "3", ""]
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 50 + "1" + "}" * 50,
+        '{"format":"nnfast model","a":NaN}',
+        '{"a":1,"a":2}',
+        "3",
+        "",
+    ],
 )
 def test_hostile_json_is_refused(text: str) -> None:
     with pytest.raises(ModelFileError):
@@ -209,7 +219,9 @@ CALLS = ("open", "chmod", "write", "fsync", "close", "replace")
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_failing_system_call_leaves_the_old_file(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_system_call_leaves_the_old_file(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "m"
     make().save(path)
     old = path.read_bytes()
@@ -279,7 +291,9 @@ def test_a_process_that_dies_leaves_the_old_file_or_the_new_one(tmp_path: Path) 
         code = subprocess.run([sys.executable, "-c", DYING, str(path), str(fatal)], check=False).returncode
         now = path.read_bytes()
         loaded = nn.load_model(path)
-        moved = [np.array_equal(v, w + 1) for v, w in zip(loaded.get_weights(), model.get_weights(), strict=True)]
+        moved = [
+            np.array_equal(v, w + 1) for v, w in zip(loaded.get_weights(), model.get_weights(), strict=True)
+        ]
         assert now == old or all(moved)
         outcomes.append(now == old)
         if code == 0:
