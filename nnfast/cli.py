@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nnfast as nn
+from nnfast import _core, plot
 
 Array = NDArray[Any]
 
@@ -168,7 +169,7 @@ def _load(arguments: argparse.Namespace) -> Table:
     return Table(x[train], y[train], x[test], y[test], task, arguments.normalize or "standard", classes)
 
 
-def _scale(x: Array, train: Array, how: str) -> Array:
+def _scale(x: Array, train: Array, how: str) -> Any:
     """Inputs as the net sees them, by what the training rows say."""
     x = np.asarray(x, dtype=np.float64)
     if how == "max":
@@ -186,7 +187,7 @@ def _scale(x: Array, train: Array, how: str) -> Array:
 
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.plot:
-        nn.plot._pyplot()  # rather now than after the training
+        plot.require_matplotlib()  # rather now than after the training
     table = _load(arguments)
     x, x_test = (
         _scale(part, np.asarray(table.x, np.float64), table.scaling) for part in (table.x, table.x_test)
@@ -250,7 +251,7 @@ def _train(arguments: argparse.Namespace) -> int:
         _notes_path(arguments.save).write_text(json.dumps(notes), encoding="utf-8")
         print(f"saved {arguments.save} (and {_notes_path(arguments.save).name}: how inputs were scaled)")
     if arguments.plot:
-        nn.plot.history(history, path=arguments.plot)
+        plot.history(history, path=arguments.plot)
         print(f"drew {arguments.plot}")
     return 0
 
@@ -352,7 +353,7 @@ def _parser() -> argparse.ArgumentParser:
         help="units of the hidden layers",
     )
     train.add_argument(
-        "--activation", choices=list(nn._core.ACTIVATIONS), default="relu", help="of the hidden layers"
+        "--activation", choices=list(_core.ACTIVATIONS), default="relu", help="of the hidden layers"
     )
     train.add_argument("--optimizer", default="adam", help="sgd, rmsprop or adam")
     train.add_argument("--learning-rate", type=_positive(float), help="by default the optimizer's")

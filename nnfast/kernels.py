@@ -4,8 +4,8 @@ Each function checks its arguments, releases the GIL and makes one native call o
 functions with the same arguments in pure NumPy, for any float type; a test holds the two together. Whole epochs are not here: see `Trainer`.
 
 Shapes: x (B,I), w (I,O), b (O,), z and a (B,O). A gradient is that of the mean over the rows of the batch. `activation` is
-a name, or an object with `name` and `parameter` such as `activations.Sigmoid(slope=2.0)`. Every function raises TypeError or ValueError, before anything is changed, for an array
-that is not a C-contiguous float32 array of the expected shape.
+a name, or an object with `name` and `parameter` such as `activations.Sigmoid(slope=2.0)`. Every function raises TypeError or
+ValueError, before anything is changed, for an array that is not a C-contiguous float32 array of the expected shape.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def _pyplot() -> Any:
+def require_matplotlib() -> Any:
+    """`matplotlib.pyplot`, or an ImportError that names the extra."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -29,7 +30,7 @@ def _pyplot() -> Any:
 
 
 def history(
-    history: History | Mapping[str, Sequence[float]],
+    curves: History | Mapping[str, Sequence[float]],
     ax: Axes | None = None,
     path: str | PathLike[str] | None = None,
 ) -> Any:
@@ -37,7 +38,7 @@ def history(
 
     Parameters
     ----------
-    history : what `fit` returns, or its `.history`: name -> one value per epoch. "val_" names are drawn dashed in the colour of their own.
+    curves : what `fit` returns, or its `.history`: name -> one value per epoch. "val_" names are drawn dashed in the colour of their own.
     ax : axes to draw the loss on; metrics are then left out.
     path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
 
@@ -52,10 +53,10 @@ def history(
     ValueError
         If there is nothing to draw.
     """
-    curves: Mapping[str, Sequence[float]] = getattr(history, "history", history)
+    by_name: Mapping[str, Sequence[float]] = curves if isinstance(curves, Mapping) else curves.history
     drawn = {
         name: list(values)
-        for name, values in curves.items()
+        for name, values in by_name.items()
         if len(values) and not name.endswith("learning_rate")
     }
     if not drawn:
@@ -68,7 +69,7 @@ def history(
         _draw(ax, losses or others)
         figure: Any = ax.figure
     else:
-        plt = _pyplot()
+        plt = require_matplotlib()
         groups = [group for group in (losses, others) if group]
         figure, axes = plt.subplots(
             1, len(groups), figsize=(5.2 * len(groups), 3.4), layout="constrained", squeeze=False
@@ -115,5 +116,5 @@ def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
     ax.set_ylabel(", ".join(base_names))
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.margins(x=0.02)
