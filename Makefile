@@ -31,7 +31,7 @@ format: .venv/installed-lint
 asan: ## the kernel tests under the sanitizers
 	$(MAKE) variant NAME=asan FLAGS='NNFAST_SANITIZE=address,undefined' RUN='LD_PRELOAD="$$$$(gcc -print-file-name=libasan.so) $$$$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0'
 
-CLANG ?= $(firstword $(shell command -v clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14))
+CLANG ?= $(shell for name in clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14; do command -v $$name && break; done)
 clang: ## the kernel tests, built by clang
 	$(MAKE) variant NAME=clang FLAGS='CC=$(CLANG)'
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, PlatformError
 
 # -ffp-contract=off: only the fused multiply-adds that are written down, so that every instruction set rounds alike.
 # No flag that changes the meaning of floating point.
@@ -21,6 +23,21 @@ if sanitizers := os.environ.get("NNFAST_SANITIZE"):  # e.g. "address,undefined",
     compile_args += flags
     link_args += flags
 
+
+class Build(build_ext):
+    """The usual build, with a word for whoever has no compiler: nnfast is its engine, so there is nothing to fall back to."""
+
+    def build_extensions(self) -> None:
+        try:
+            super().build_extensions()
+        except (CompileError, PlatformError, OSError) as error:
+            raise SystemExit(
+                f"nnfast: the engine could not be compiled ({error}).\n"
+                "nnfast needs a C11 compiler, gcc or clang, and Python's headers: for example "
+                "`apt install gcc python3-dev`, or `xcode-select --install`. CC names another one."
+            ) from error
+
+
 core = Extension(
     "nnfast._core",
     sources=["nnfast/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c"))],
@@ -31,4 +48,4 @@ core = Extension(
     extra_link_args=link_args,
 )
 
-setup(ext_modules=cythonize([core]))
+setup(ext_modules=cythonize([core]), cmdclass={"build_ext": Build})
