@@ -6,7 +6,7 @@ SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/*) setup.p
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
-.PHONY: train test bench lint format asan clang warnings dist clean
+.PHONY: train test bench lint format asan clang warnings arm tsan valgrind dist clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
@@ -37,6 +37,18 @@ clang: ## the kernel tests, built by clang
 
 warnings: ## the engine, with warnings as errors; nothing is built
 	$(CC) -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -fsyntax-only csrc/*.c
+
+# The engine without Python (tests/driver.c), where that is what a tool or an emulator wants.
+DRIVER := -std=c11 -O2 -g -ffp-contract=off -pthread -Icsrc tests/driver.c csrc/*.c -lm
+arm: ## NEON, emulated, against this machine: the same bits (needs gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user)
+	mkdir -p build && aarch64-linux-gnu-gcc -static $(DRIVER) -o build/driver-arm && $(CC) $(DRIVER) -o build/driver
+	test "$$(qemu-aarch64 build/driver-arm)" = "$$(build/driver)" && echo "NEON: the same bits"
+
+tsan: ## races between workers, by ThreadSanitizer
+	mkdir -p build && $(CC) -fsanitize=thread $(DRIVER) -o build/driver-tsan && build/driver-tsan
+
+valgrind: ## every access of the engine (valgrind has no AVX-512)
+	mkdir -p build && $(CC) $(DRIVER) -o build/driver && valgrind -q --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite,indirect --show-leak-kinds=definite,indirect build/driver avx2
 
 # A copy of the tree with a build of its own.
 .PHONY: variant
