@@ -1,16 +1,21 @@
-"""Model files: a safetensors file whose metadata holds a JSON description, and how it gets to disk whole or not at all.
+"""Model files: a safetensors file whose metadata describes the model in JSON, and how it gets to disk whole
+or not at all.
 
-Tensors are the weights (`dense/kernel`, ...) and, of a compiled model, the optimizer's slots (`optimizer/velocity/dense/kernel`). The description has
-the architecture, the arguments of `compile`, the number of updates, the place in the random stream, and a SHA-256 over all of that and over
-the tensors' names, shapes and bytes. A file is accepted only if the checksum holds and if writing its content again gives the same bytes, so that not
-one bit of it can be wrong. Nothing in a file is executed, and nothing larger than the file is allocated before it has been checked.
+Tensors are the weights (`dense/kernel`) and, of a compiled model, the optimizer's slots
+(`optimizer/dense/kernel/velocity`). The description has the architecture, the arguments of `compile`, the
+number of updates, the place in the random stream, and a SHA-256 over all of that and over the names, shapes
+and bytes of the tensors. A file is accepted only if writing its content again gives the same bytes, checksum
+included: no bit of it can be wrong. Nothing in a file is executed, and nothing is made whose size has not
+been held against the tensors that are there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import stat
@@ -31,7 +36,9 @@ FORMAT = "nnfast model"
 FORMAT_VERSION = 1
 RANDOM_STREAM = 1  # the version of csrc/random.h
 KEY = "nnfast"  # of the description in the metadata
-DEEPEST = 12  # levels of nesting in a description; those that `save_model` writes have 6
+DEEPEST = 12  # levels of nesting in a description; those that `save_model` writes have 7
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+LARGEST_COUNT = 2**53  # of updates and epochs: no training gets there, and no arithmetic overflows
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -39,8 +46,9 @@ Tensors = dict[str, NDArray[np.float32]]
 def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = True) -> None:
     """Write a model with its training state, all or nothing.
 
-    The bytes go to a temporary file in the same folder, are synced, and take the place of the old file by a rename; a crash leaves the
-    old file or the new one. An existing file keeps its mode; a symbolic link stays, what it points to is replaced.
+    The bytes go to a temporary file in the same folder, are synced, and take the place of the old file by a
+    rename; a crash leaves the old file or the new one. An existing file keeps its mode; a symbolic link
+    stays, and what it points to is replaced.
 
     Parameters
     ----------
@@ -54,21 +62,27 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
     Raises
     ------
     ValueError
-        The model has no weights yet.
+        The model has no weights yet, or has layers or an optimizer of the user's own classes.
+    RuntimeError
+        The model is being trained by another thread.
     FileExistsError
         `overwrite` is False and there is a file.
     OSError
-        What the file system says; the old file is as it was.
+        What the file system says; the old file is as it was. What is not a file is not replaced.
     """
     if not model.built:
         raise ValueError(
-            "save: expected a model with weights, received one whose input shape is not known yet. "
-            "Begin it with layers.Input(shape), or fit it first."
+            f"the model {model.name!r} has no weights to save yet. "
+            "Begin it with layers.Input(shape), or call fit or build first."
         )
     target = Path(os.path.realpath(path))
     if not overwrite and target.exists():
-        raise FileExistsError(f"save: {path} exists, and overwrite is False")
-    _write(target, _serialize(*_contents(model)))
+        raise FileExistsError(
+            errno.EEXIST, "overwrite is False and there is a file. Pass another path", str(path)
+        )
+    with model.use:
+        contents = _contents(model)
+    _write(target, _serialize(*contents))
 
 
 def load_model(path: str | PathLike[str]) -> Sequential:
@@ -92,6 +106,7 @@ def load_model(path: str | PathLike[str]) -> Sequential:
     >>> bool((copy.get_weights()[0] == model.get_weights()[0]).all())
     True
     """
+    _mode(Path(path))
     data = Path(path).read_bytes()
     try:
         return _model(*_parse(data))
@@ -103,47 +118,58 @@ def load_model(path: str | PathLike[str]) -> Sequential:
 
 
 def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
-    """Description (without checksum) and tensors."""
-    tensors: Tensors = dict(zip(model.weight_names, model.get_weights(), strict=True))
+    """Description (without checksum) and tensors; ValueError for classes that `_model` would not find."""
+    from . import __version__, layers, optimizers
+
+    names = model.weight_names
+    tensors: Tensors = dict(zip(names, model.get_weights(), strict=True))
     description: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        "nnfast_version": __version__,
         "random_stream": RANDOM_STREAM,
         "model": model.get_config(),
         "trainer": None,
     }
     trainer = model.trainer
     if trainer is not None:
-        for slot, arrays in trainer.slots.items():
-            tensors |= {
-                f"optimizer/{slot}/{name}": a for name, a in zip(model.weight_names, arrays, strict=True)
-            }
+        for slot, values in trainer.slots.items():
+            tensors |= {_slot_name(name, slot): a.copy() for name, a in zip(names, values, strict=True)}
         description["trainer"] = {
             "compile": trainer.get_config(),
             "state": trainer.state(),
             "iterations": trainer.iterations,
         }
+        optimizers.get(description["trainer"]["compile"]["optimizer"])
+    for layer in description["model"]["layers"]:
+        layers.get(layer)
     return description, tensors
 
 
+def _slot_name(weight: str, slot: str) -> str:
+    # The slot stands last: no layer can be called so that one of its weights gets the same name.
+    return f"optimizer/{weight}/{slot}"
+
+
 def _model(description: dict[str, Any], tensors: Tensors) -> Sequential:
-    """The model that contents describe. Sizes are held against the tensors of the file before weights are made."""
+    """The model that contents describe."""
     from .models import Sequential
 
     try:
         config, training = description["model"], description["trainer"]
-        _check_sizes(config, tensors)
+        _count(config["seed"], 2**64 - 1)
+        if len(config["sample_shape"]) > 63:  # NumPy's arrays have 64 axes at most
+            raise ValueError(f"sample_shape has {len(config['sample_shape'])} axes")
         model = Sequential.from_config(config)
-        model.build((None, *config["sample_shape"]))
-        names = model.weight_names
+        names = _take_weights(model, config["sample_shape"], tensors)
+        model.build()
         expected = set(names)
-        model.set_weights([tensors[name] for name in names])
         if training is not None:
             model.compile(**training["compile"])
             trainer = model.trainer
             assert trainer is not None
-            slots = {slot: [tensors[f"optimizer/{slot}/{name}"] for name in names] for slot in trainer.slots}
-            expected |= {f"optimizer/{slot}/{name}" for slot in slots for name in names}
+            slots = {slot: [tensors[_slot_name(name, slot)] for name in names] for slot in trainer.slots}
+            expected |= {_slot_name(name, slot) for slot in slots for name in names}
             trainer.set_slots(slots)
             trainer.set_state({name: _count(training["state"][name]) for name in trainer.state()})
             trainer.iterations = _count(training["iterations"])
@@ -151,29 +177,37 @@ def _model(description: dict[str, Any], tensors: Tensors) -> Sequential:
             raise ValueError(f"tensors {sorted(set(tensors) - expected)} belong to nothing")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFileError(
-            f"its description is not one that nnfast writes ({type(error).__name__}: {error}). Use the file that `save` wrote."
+            f"its description is not one that nnfast writes ({type(error).__name__}: {error}). "
+            "Use a file that `save` wrote."
         ) from error
     return model
 
 
-def _check_sizes(config: dict[str, Any], tensors: Tensors) -> None:
-    """ValueError if the kernels that the layers need hold more than the tensors of the file: before any is made."""
-    inputs, needed = 1, 0
-    for extent in config["sample_shape"]:
-        inputs *= _count(extent)
-    for layer in config["layers"]:
-        units = layer["config"].get("units")
-        if units is not None:
-            needed += inputs * _count(units)
-            inputs = units
-    held = sum(a.size for a in tensors.values())
-    if needed > held:
-        raise ValueError(f"the layers need {needed} weights, the file has {held}")
+def _take_weights(model: Sequential, sample_shape: list[int], tensors: Tensors) -> list[str]:
+    """Give each layer its tensors, by name, before a network is made; ValueError if sizes do not agree."""
+    from .layers import Dense, checked_shape
+
+    names: list[str] = []
+    shape = checked_shape(sample_shape)
+    for layer in model.layers:
+        if not isinstance(layer.name, str):
+            raise TypeError(f"a layer has the name {layer.name!r}")
+        after = layer.output_shape(shape)
+        if isinstance(layer, Dense):
+            sizes = {"kernel": (*shape, layer.units)} | ({"bias": after} if layer.use_bias else {})
+            for name, size in sizes.items():
+                if tensors[f"{layer.name}/{name}"].shape != size:
+                    raise ValueError(f"the {name} of layer {layer.name!r} must have shape {size}")
+            own = [f"{layer.name}/{name}" for name in sizes]
+            layer.tensors = [tensors[name] for name in own]
+            names += own
+        shape = after
+    return names
 
 
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise ValueError(f"expected a count from 0 to 2**63 - 1, received {value!r}")
+def _count(value: object, largest: int = LARGEST_COUNT) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+        raise ValueError(f"a count must be a whole number from 0 to {largest}, got {value!r}")
     return value
 
 
@@ -181,14 +215,19 @@ def _count(value: object) -> int:
 
 
 def _canonical(description: Mapping[str, Any]) -> str:
-    return json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    def plain(value: object) -> object:  # a seed, say, that was given as a number of NumPy's
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"a model file cannot hold {value!r}. Give a plain number or a string.")
+
+    return json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain)
 
 
 def _checksum(description: Mapping[str, Any], tensors: Tensors) -> str:
     digest = hashlib.sha256(_canonical(description).encode())
     for name, a in sorted(tensors.items()):
         digest.update(f"{name}:{a.dtype.str}:{a.shape}\n".encode())
-        digest.update(np.ascontiguousarray(a).data)
+        digest.update(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
 
 
@@ -197,9 +236,7 @@ def _serialize(description: dict[str, Any], tensors: Tensors) -> bytes:
 
     body = {key: value for key, value in description.items() if key != "checksum"}
     whole = {**body, "checksum": _checksum(body, tensors)}
-    return save(
-        {name: np.ascontiguousarray(a) for name, a in tensors.items()}, metadata={KEY: _canonical(whole)}
-    )
+    return save(tensors, metadata={KEY: _canonical(whole)})
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any], Tensors]:
@@ -207,36 +244,31 @@ def _parse(data: bytes) -> tuple[dict[str, Any], Tensors]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if len(data) < 8 or not 2 <= int.from_bytes(data[:8], "little") <= len(data) - 8:
-        raise ModelFileError(
-            "expected a safetensors file, received one that is too short or whose header is not there"
-        )
-    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
     try:
-        text = json.loads(header)["__metadata__"][KEY]
-        tensors = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+        tensors = load(data)  # first, so that what it refuses is refused
+        text = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][KEY]
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
-            f"expected a model that nnfast saved, received something else or a damaged file ({type(error).__name__}: {error})"
+            f"expected a model that nnfast saved, got another file or a damaged one "
+            f"({type(error).__name__}: {error}). Use a file that `save` wrote."
         ) from error
     description = _description(text)
-    if (
-        description.get("format_version") != FORMAT_VERSION
-        or description.get("random_stream") != RANDOM_STREAM
-    ):
+    versions = description.get("format_version"), description.get("random_stream")
+    if versions != (FORMAT_VERSION, RANDOM_STREAM):
         raise ModelFileError(
-            f"expected format version {FORMAT_VERSION} with random stream {RANDOM_STREAM}, received "
-            f"{description.get('format_version')!r} and {description.get('random_stream')!r}. Upgrade nnfast."
+            f"format version and random stream must be {FORMAT_VERSION} and {RANDOM_STREAM}, got "
+            f"{versions[0]!r} and {versions[1]!r}, written by nnfast {description.get('nnfast_version')!r}. "
+            "Use that version of nnfast."
         )
-    if any(a.dtype != np.float32 or a.ndim not in {1, 2} for a in tensors.values()):
-        raise ModelFileError("expected float32 tensors of one or two dimensions, received others")
+    if any(a.dtype != np.float32 for a in tensors.values()):
+        raise ModelFileError("all tensors must be float32, got others. Use a file that `save` wrote.")
     if _serialize(description, tensors) != data:
-        raise ModelFileError("its checksum does not fit: the file is damaged. Use another copy.")
+        raise ModelFileError("damaged: its checksum does not fit. Use another copy.")
     return description, tensors
 
 
-def _description(text: object) -> dict[str, Any]:
-    """The JSON of the metadata; constants that JSON does not have, keys given twice and deep nesting are refused."""
+def _description(text: str) -> dict[str, Any]:
+    """The JSON of the metadata; what JSON does not have, keys given twice and deep nesting are refused."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -244,24 +276,25 @@ def _description(text: object) -> dict[str, Any]:
             raise ValueError("a key is given twice")
         return result
 
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
+    def finite(number: str) -> float:  # of NaN and Infinity as well
+        value = float(number)
+        if not math.isfinite(value):
+            raise ValueError(f"{number} is not finite")
+        return value
 
     try:
-        if not isinstance(text, str):
-            raise TypeError(f"expected text, received {type(text).__name__}")
-        level = deepest = 0
-        for character in text:
-            level += (character in "[{") - (character in "]}")
-            deepest = max(deepest, level)
-        if deepest > DEEPEST:
-            raise ValueError(f"it is nested {deepest} deep")
-        description = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        description = json.loads(text, object_pairs_hook=unique, parse_constant=finite, parse_float=finite)
         if not isinstance(description, dict) or description.get("format") != FORMAT:
             raise ValueError("it does not name this format")
-    except (TypeError, ValueError, RecursionError) as error:
+        level: list[Any] = [description]
+        for _ in range(DEEPEST):
+            parents = [value.values() if isinstance(value, dict) else value for value in level]
+            level = [child for parent in parents for child in parent if isinstance(child, dict | list)]
+        if level:
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(
-            f"its description cannot be read ({error}). Use the file that `save` wrote."
+            f"its description cannot be read ({error}). Use a file that `save` wrote."
         ) from error
     return description
 
@@ -269,16 +302,23 @@ def _description(text: object) -> dict[str, Any]:
 # Disk
 
 
+def _mode(path: Path) -> int:
+    """Mode of a file. A pipe would be waited for, a device read for ever or replaced: OSError."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder gets its usual error
+        raise OSError(errno.EINVAL, "a model is kept in a regular file, this is not one", str(path))
+    return stat.S_IMODE(mode)
+
+
 def _write(target: Path, data: bytes) -> None:
     """Put data in the place of target, all or nothing."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    mode = _mode(target) if target.exists() else None
+    temporary = target.with_name(f".nnfast-{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-        )
+        descriptor = os.open(temporary, CREATE, 0o666)
         try:
-            if target.exists():
-                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            if mode is not None:
+                os.chmod(temporary, mode)
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
@@ -290,15 +330,9 @@ def _write(target: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where a folder can be opened."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if hasattr(os, "O_DIRECTORY"):  # where a folder can be opened, make the rename itself durable
+        descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
