@@ -307,6 +307,8 @@ cdef str extent(Py_ssize_t size, str letter):
 cdef float *matrix(object a, str name, Py_ssize_t rows, Py_ssize_t columns, bint write=False) except? NULL:
     if not fits(a, cnp.NPY_FLOAT32, 2, rows, columns, write):
         raise fail(a, name, f"float32 C-contiguous array of shape ({extent(rows, 'rows')}, {extent(columns, 'columns')}){', writable' if write else ''}")
+    if cnp.PyArray_SIZE(<cnp.ndarray> a) == 0:
+        raise ValueError(f"{name}: expected at least one row and one column, received shape {a.shape}")
     return <float *> cnp.PyArray_DATA(<cnp.ndarray> a)
 
 

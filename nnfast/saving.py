@@ -62,13 +62,15 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
     Raises
     ------
     ValueError
-        The model has no weights yet, or has layers or an optimizer of the user's own classes.
+        The model has no weights yet; or something in it is of the user's own class, or has a name that is
+        not a string: `load_model` could not make it again.
     RuntimeError
         The model is being trained by another thread.
     FileExistsError
         `overwrite` is False and there is a file.
     OSError
-        What the file system says; the old file is as it was. What is not a file is not replaced.
+        What the file system says. The old file is as it was, unless the last step, the sync of the folder,
+        failed: then the new one is in its place. What is not a file is not replaced.
     """
     if not model.built:
         raise ValueError(
@@ -118,9 +120,10 @@ def load_model(path: str | PathLike[str]) -> Sequential:
 
 
 def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
-    """Description (without checksum) and tensors; ValueError for classes that `_model` would not find."""
-    from . import __version__, layers, optimizers
+    """Description (without checksum) and tensors; ValueError for what `_model` would refuse."""
+    from . import __version__, layers, losses, metrics, optimizers
 
+    _check_names(model)
     names = model.weight_names
     tensors: Tensors = dict(zip(names, model.get_weights(), strict=True))
     description: dict[str, Any] = {
@@ -140,10 +143,23 @@ def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
             "state": trainer.state(),
             "iterations": trainer.iterations,
         }
-        optimizers.get(description["trainer"]["compile"]["optimizer"])
+        compiled = description["trainer"]["compile"]
+        optimizers.get(compiled["optimizer"])
+        losses.get(compiled["loss"])
+        for metric in compiled["metrics"]:
+            metrics.get(metric)
     for layer in description["model"]["layers"]:
         layers.get(layer)
     return description, tensors
+
+
+def _check_names(model: Sequential) -> None:
+    for named in (model, *model.layers, *(model.trainer.metrics if model.trainer else ())):
+        if not isinstance(named.name, str):
+            raise ValueError(
+                f"the name of a {type(named).__name__} must be a string, got {named.name!r}. "
+                "Pass another name= to it."
+            )
 
 
 def _slot_name(weight: str, slot: str) -> str:
@@ -173,6 +189,7 @@ def _model(description: dict[str, Any], tensors: Tensors) -> Sequential:
             trainer.set_slots(slots)
             trainer.set_state({name: _count(training["state"][name]) for name in trainer.state()})
             trainer.iterations = _count(training["iterations"])
+        _check_names(model)
         if expected != set(tensors):
             raise ValueError(f"tensors {sorted(set(tensors) - expected)} belong to nothing")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -190,8 +207,6 @@ def _take_weights(model: Sequential, sample_shape: list[int], tensors: Tensors) 
     names: list[str] = []
     shape = checked_shape(sample_shape)
     for layer in model.layers:
-        if not isinstance(layer.name, str):
-            raise TypeError(f"a layer has the name {layer.name!r}")
         after = layer.output_shape(shape)
         if isinstance(layer, Dense):
             sizes = {"kernel": (*shape, layer.units)} | ({"bias": after} if layer.use_bias else {})

@@ -139,10 +139,34 @@ def test_classes_of_ones_own_are_refused(tmp_path: Path) -> None:
     class MySGD(nn.optimizers.SGD):
         pass
 
+    class MyError(nn.metrics.MeanSquaredError):
+        pass
+
+    class MyLoss(nn.losses.MeanSquaredError):
+        pass
+
+    MyLoss.name = nn.losses.MeanSquaredError.name  # so that it trains
+
     with pytest.raises(ValueError, match=r"Unknown layer 'Mine'.*Known: .*dense"):
         nn.Sequential([nn.layers.Input((2,)), Mine(1)]).save(tmp_path / "m")
     with pytest.raises(ValueError, match=r"Unknown optimizer 'MySGD'.*Known: sgd"):
         make(MySGD()).save(tmp_path / "m")
+    for what, loss, metric in (("metric 'MyError'", "mse", MyError()), ("loss 'MyLoss'", MyLoss(), "mae")):
+        model = nn.Sequential([nn.layers.Input((2,)), nn.layers.Dense(1)])
+        model.compile("sgd", loss, metrics=[metric])
+        with pytest.raises(ValueError, match=f"Unknown {what}.*Known: "):
+            model.save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("whose", ["Sequential", "Dense", "MeanSquaredError"])
+def test_names_that_are_not_strings_are_refused(whose: str, tmp_path: Path) -> None:
+    names: dict[str, Any] = {whose: 3}
+    layer = nn.layers.Dense(1, name=names.get("Dense"))
+    model = nn.Sequential([nn.layers.Input((2,)), layer], name=names.get("Sequential"))
+    model.compile("sgd", "mse", metrics=[nn.metrics.MeanSquaredError(name=names.get("MeanSquaredError"))])
+    with pytest.raises(ValueError, match=f"name of a {whose} must be a string, got 3"):
+        model.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
 
@@ -282,6 +306,10 @@ HOSTILE = {
     "units as text": lambda d, t: layers_of(d)[-1]["config"].update(units="3"),
     "layer wider than its tensor": lambda d, t: layers_of(d)[-1]["config"].update(units=4),
     "name of a layer is a number": lambda d, t: layers_of(d)[-1]["config"].update(name=3),
+    "name of the model is a number": lambda d, t: d["model"].update(name=3),
+    "name of a metric is a list": lambda d, t: d["trainer"]["compile"]["metrics"][0]["config"].update(
+        name=[1]
+    ),
     "seed left open": lambda d, t: d["model"].update(seed=None),
     "negative seed": lambda d, t: d["model"].update(seed=-1),
     "unknown initializer": lambda d, t: layers_of(d)[-1]["config"].update(kernel_initializer="eval"),

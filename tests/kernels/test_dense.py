@@ -140,3 +140,17 @@ def test_nan_and_infinity_pass(isa: str) -> None:
         a = kernels.dense_forward(x, np.eye(4, dtype=np.float32), None, activation)
         assert np.isfinite(a[0]).all()
         assert np.isnan(a[1]).any()
+
+
+def test_empty_arrays_are_refused() -> None:
+    some, none = np.ones((2, 3), np.float32), np.ones((0, 3), np.float32)
+    w = np.ones((3, 4), np.float32)
+    for call in (
+        lambda: kernels.dense_forward(none, w),
+        lambda: kernels.dense_backward(np.ones((0, 4), np.float32), none, w),
+        lambda: kernels.dense_forward(some, np.ones((3, 0), np.float32)),
+        lambda: kernels.activation_forward(none),
+        lambda: kernels.loss_value_and_gradient(none, none, "mean_squared_error"),
+    ):
+        with pytest.raises(ValueError, match="expected at least one row and one column, received shape"):
+            call()
