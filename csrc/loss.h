@@ -16,10 +16,20 @@
 static float weight_of(const float *weight, ptrdiff_t r) { return weight ? weight[r] : 1.0f; }
 
 /* A loss that is a mean over the outputs of value(a, y), with the gradient slope(a, y) for each. The row's terms are added in
- * order; `term` is a stretch of them, so that long rows need no scratch memory. */
+ * order; `term` is a stretch of them, so that long rows need no scratch memory. Rows of one output are words of rows: the same bits. */
 #define MEAN_OF_OUTPUTS(NAME, VALUE, SLOPE)                                                                                              \
     static void NAME(float *row_loss, float *da, const float *a_rows, nn_targets targets, const float *weight, ptrdiff_t R, ptrdiff_t K, \
                      float scale) {                                                                                                      \
+        if (K == 1 && !weight) {                                                                                                         \
+            const vec factor = vset(scale);                                                                                              \
+            FOR_WORDS(R, {                                                                                                               \
+                const vec a = vload_part(a_rows + i, PART, tail);                                                                        \
+                const vec y = vload_part(targets.values + i, PART, tail);                                                                \
+                vstore_part(row_loss + i, VALUE + 0.0f, PART, tail);                                                                     \
+                if (da) vstore_part(da + i, (SLOPE) * factor + 0.0f, PART, tail);                                                        \
+            });                                                                                                                          \
+            return;                                                                                                                      \
+        }                                                                                                                                \
         for (ptrdiff_t r = 0; r < R; r++) {                                                                                              \
             const float *a_row = a_rows + r * K;                                                                                         \
             const float *y_row = targets.values + r * K;                                                                                 \

@@ -210,3 +210,12 @@ def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator) -> None:
             return [w, *state]
 
         assert same_bits(on_each_set(run))
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "mean_absolute_error", "binary_crossentropy"])
+def test_one_output_in_words_of_rows_is_row_by_row(isa: str, rng: np.random.Generator, loss: str) -> None:
+    y = targets_for(loss, rng, 37, 1)
+    outputs = rng.uniform(0.05, 0.95, (37, 1)).astype(np.float32)
+    whole = kernels.loss_value_and_gradient(outputs, y, loss)
+    weighted = kernels.loss_value_and_gradient(outputs, y, loss, np.ones(37, np.float32))
+    assert same_bits([whole, weighted])
