@@ -139,6 +139,14 @@ INLINE void product_tiles(const product *p, ptrdiff_t am, ptrdiff_t ak, ptrdiff_
 static void product_rows(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) { product_tiles(p, p->am, 1, m0, m1, N); }
 static void product_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) { product_tiles(p, 1, p->ak, m0, m1, N); }
 
+/* The sum of 16 chains, by a fixed tree. */
+INLINE float join_chains(float *lane) {
+    for (int half = 8; half; half /= 2) {
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    }
+    return lane[0];
+}
+
 /* One output per row: too narrow for words over the outputs. The chain is split into 16, k mod 16, joined by a fixed tree, then the bias. */
 static void dense_forward_narrow(float *a, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I) {
     enum { CHAINS = 16 / VW };
@@ -161,10 +169,7 @@ static void dense_forward_narrow(float *a, const float *x, const float *w, const
         }
         UNROLL
         for (int c = 0; c < CHAINS; c++) vstore(lane + c * VW, sum[c]);
-        for (int half = 8; half; half /= 2) {
-            for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-        }
-        a[r] = lane[0] + (b ? b[0] : 0.0f) + 0.0f;
+        a[r] = join_chains(lane) + (b ? b[0] : 0.0f) + 0.0f;
     }
 }
 
@@ -208,7 +213,7 @@ static void dense_dw(float *dw, const float *start, const float *dz, const float
 }
 
 /* Floats of gradient that wait in the first-level cache for a rule that cannot be applied in registers. */
-#define GRADIENT_STRIP NN_SPARSE_MAX_OUTPUTS
+#define GRADIENT_STRIP 4096
 
 static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
                             ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
@@ -239,10 +244,10 @@ static void dense_dw_update(float *w, float *const *slots, const float *start, c
     }
 }
 
-static void dense_db(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O) {
+static void dense_db(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O, ptrdiff_t ldz) {
     FOR_WORDS(O, {
         vec sum = start ? vload_part(start + i, PART, tail) : vzero();
-        for (ptrdiff_t r = 0; r < R; r++) sum = sum + vload_part(dz + r * O + i, PART, tail);
+        for (ptrdiff_t r = 0; r < R; r++) sum = sum + vload_part(dz + r * ldz + i, PART, tail);
         vstore_part(db + i, sum + 0.0f, PART, tail);
     });
 }

@@ -29,23 +29,36 @@ typedef struct nn_activation {
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
 
-/* A block of rows without their zeros, as sparse.h makes it. */
-typedef struct nn_entry {
-    float value;
-    int32_t row;
-} nn_entry;
-
+/* A block of rows without their zeros, as sparse.h makes it. The lists of a pair of rows belong to a section, which one worker makes; they lie block of
+ * inputs by block of inputs, and in each section by section, pair by pair. */
 typedef struct nn_sparse {
-    ptrdiff_t rows, stride; /* room for so many rows; so many entries in the list of a pair: inputs + NN_SPARSE_MARGIN */
-    int32_t *index;         /* (pairs, stride): inputs at which either row is not zero, in order */
-    float *value;           /* (pairs, 2, stride) */
-    int32_t *count;         /* (pairs) */
-    nn_entry *column;       /* (inputs, rows + 1): the same by input */
-    int32_t *column_count;  /* (inputs) */
+    ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
+    ptrdiff_t pairs;         /* that there is room for */
+    ptrdiff_t entries, room; /* of a pair in a block at most; of all pairs in a block */
+    ptrdiff_t words;         /* (inputs + 15) / 16 */
+    int32_t *input;          /* (blocks, room): inputs at which either row is not zero, in order, counted from the first of the block */
+    float *value[2];         /* (blocks, room): what the two rows have there */
+    int32_t *count;          /* (blocks, pairs) */
+    uint16_t *touched;       /* (sections, words): the inputs that a section lists, one bit each */
+    int32_t *first_pair, *last_pair; /* (sections) */
 } nn_sparse;
 
-#define NN_SPARSE_MARGIN 16        /* a whole word is stored where less counts */
-#define NN_SPARSE_MAX_OUTPUTS 4096 /* the narrow and the widest layers have no sparse form */
+#define NN_SPARSE_MARGIN 16     /* a whole word is stored where less counts */
+#define NN_SPARSE_BLOCK 112     /* inputs: 64 outputs of them are 28 KiB of weights, seven lines of a row of x */
+#define NN_SPARSE_MAX_BLOCKS 32 /* wider inputs get wider blocks */
+
+/* A row of a matrix in compressed form; index ascends. */
+typedef struct nn_csr_row {
+    const int32_t *index;
+    const float *value;
+    ptrdiff_t length;
+} nn_csr_row;
+
+/* Rows that will be wanted soon. */
+typedef struct nn_ahead {
+    const float *const *x;
+    ptrdiff_t count;
+} nn_ahead;
 
 /* Targets of a loss or metric for R rows: labels (R) or values (R,K), whichever the row's `sparse` says. */
 typedef struct nn_targets {
@@ -100,21 +113,22 @@ typedef struct nn_kernels {
     /* The same gradient, given to the rule as it leaves the registers and never stored. */
     void (*dense_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
                             ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
-    /* db = start + sum of the rows of dz */
-    void (*dense_db)(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O);
+    /* db (O) = start + sum of the rows of dz (R, ldz) */
+    void (*dense_db)(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O, ptrdiff_t ldz);
     /* dx = dz wT; wt (O,I) is the transpose of w */
     void (*dense_dx)(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O);
     /* Columns [i0, i1) of wt (O,I), from rows [i0, i1) of w (I,O). */
     void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
-    /* The same products from the lists of a block of R rows; 2 <= O <= NN_SPARSE_MAX_OUTPUTS. Pairs [p0, p1), inputs [i0, i1). */
     ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);
-    void (*sparse_pair)(nn_sparse *s, ptrdiff_t pair, const float *x0, const float *x1, ptrdiff_t I);
-    void (*sparse_columns)(nn_sparse *s, ptrdiff_t R, ptrdiff_t i0, ptrdiff_t i1);
-    void (*sparse_forward)(float *a, const nn_sparse *s, ptrdiff_t p0, ptrdiff_t p1, const float *w, const float *b, ptrdiff_t R, ptrdiff_t O,
-                           const nn_activation *activation, float parameter);
-    void (*sparse_dw)(float *dw, const float *start, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
-    void (*sparse_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t i0,
-                             ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
+    /* The same products from lists. A section is made of rows x[0], x[1] ... of which the first belongs to pair first_pair. */
+    void (*sparse_gather)(nn_sparse *s, int section, ptrdiff_t first_pair, const float *const *x, ptrdiff_t rows, ptrdiff_t I);
+    void (*sparse_gather_csr)(nn_sparse *s, int section, ptrdiff_t first_pair, const nn_csr_row *x, ptrdiff_t rows);
+    /* Columns [c0, c1) of R rows. An activation that a tile cannot do is left to the caller. ahead: NULL or what to prefetch. */
+    void (*sparse_forward)(float *a, const nn_sparse *s, int sections, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                           ptrdiff_t c0, ptrdiff_t c1, const nn_activation *activation, const nn_ahead *ahead);
+    void (*sparse_dw)(float *dw, const float *dz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1);
+    void (*sparse_dw_update)(float *w, float *const *slots, float *strip, const float *dz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t I,
+                             ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1, const nn_rule *rule, const nn_step *step);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
     bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
 } nn_kernels;

@@ -1,7 +1,8 @@
 /* See net.h.
  *
- * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, forward, loss, input
- * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a step are enough. */
+ * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, layers, loss, input
+ * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough. Where
+ * zeros are skipped, the first layer is shared out by its outputs in both passes, and the lists of the next block are made while this one is worked on. */
 
 #define _GNU_SOURCE /* clock_gettime, madvise */
 
@@ -33,6 +34,7 @@
 #define SKIP_DENSITY 0.35
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
+#define SKIP_MIN_OUTPUTS 32 /* that a worker must have for itself */
 
 /* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds,
  * of which a core makes some 60 in a nanosecond. */
@@ -97,24 +99,27 @@ no_memory:
     return NULL;
 }
 
-/* What a block of rows needs between its passes. One piece of memory, laid out once. */
+/* What a block of rows needs between its passes. One piece of memory, laid out once, and one for the lists, of which most is never touched. */
 struct nn_workspace {
     ptrdiff_t rows;
+    ptrdiff_t longest;   /* entries of a row that there is room for; 0: no lists, rows are gathered into x */
     bool several_blocks; /* there is room for the gradient of a batch of many blocks */
-    bool skip_zeros;     /* rows are gathered into `sparse`, else into x (rows, inputs) */
-    float *x;
-    nn_sparse sparse;
-    float **a, **dz; /* per layer (rows, outputs) */
-    float *wt;       /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
-    float *gradient; /* flat as params, if several_blocks */
+    float *x;            /* (rows, inputs) */
+    nn_sparse sparse[2]; /* the lists of this block and of the next, in turns */
+    float *strip;        /* (inputs of a block, outputs of the first layer): zeros between two steps */
+    float *first[2];     /* a of the first layer (rows, outputs), in turns if there are lists */
+    float **a, **dz;     /* per layer (rows, outputs); a from the second layer on */
+    float *wt;           /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
+    float *gradient;     /* flat as params, if several_blocks */
     float *row_loss, *weight, *values, *probability;
     int32_t *labels;
-    void *memory;
+    void *memory, *lists;
 };
 
 static void workspace_free(nn_workspace *ws) {
     if (!ws) return;
     nn_free(ws->memory);
+    free(ws->lists);
     free(ws->a);
     free(ws->dz);
     free(ws);
@@ -130,7 +135,7 @@ void nn_net_free(nn_net *net) {
     free(net);
 }
 
-/* Gives the next `floats` of the arena and moves on; before the arena exists (base NULL) only counts. */
+/* Gives the next rows x columns floats of the arena and moves on; before the arena exists (base NULL) only counts. */
 static float *take(float *base, ptrdiff_t *used, ptrdiff_t rows, ptrdiff_t columns, bool *fits) {
     ptrdiff_t floats;
     float *piece = base ? base + *used : NULL;
@@ -138,35 +143,57 @@ static float *take(float *base, ptrdiff_t *used, ptrdiff_t rows, ptrdiff_t colum
     return piece;
 }
 
+/* Sizes of the lists of `rows` rows of at most `longest` entries, made in `sections` sections. */
+static void size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, int sections, bool *fits) {
+    const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 15) / 16 * 16;
+    s->block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK;
+    s->blocks = (inputs + s->block - 1) / s->block;
+    s->pairs = (rows + 1) / 2;
+    s->words = (inputs + 15) / 16;
+    s->entries = 2 * longest < s->block ? 2 * longest : s->block;
+    if (!multiply(s->pairs, s->entries, &s->room)) *fits = false;
+    s->room = line(s->room + sections * NN_SPARSE_MARGIN);
+}
+
+/* The entries lie in `lists`, what describes them in the arena. */
+static void take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, int sections, bool *fits) {
+    s->input = (int32_t *)take(lists, listed, s->blocks, s->room, fits);
+    s->value[0] = take(lists, listed, s->blocks, s->room, fits);
+    s->value[1] = take(lists, listed, s->blocks, s->room, fits);
+    s->count = (int32_t *)take(base, used, s->blocks, s->pairs, fits);
+    s->touched = (uint16_t *)take(base, used, sections, (s->words + 1) / 2, fits);
+    s->first_pair = (int32_t *)take(base, used, sections, 1, fits);
+    s->last_pair = (int32_t *)take(base, used, sections, 1, fits);
+}
+
 /* Two passes over the same list: the first adds up, the second hands out. */
-static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, bool skip_zeros) {
+static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest) {
     nn_workspace *ws = calloc(1, sizeof *ws);
     if (!ws) return NULL;
     ws->rows = rows;
     ws->several_blocks = several_blocks;
-    ws->skip_zeros = skip_zeros;
+    ws->longest = longest;
     ws->a = calloc((size_t)net->depth, sizeof *ws->a);
     ws->dz = calloc((size_t)net->depth, sizeof *ws->dz);
     if (!ws->a || !ws->dz) goto no_memory;
     const ptrdiff_t inputs = net->layers[0].inputs, outputs = net->layers[net->depth - 1].outputs;
     for (int pass = 0; pass < 2; pass++) {
-        float *base = ws->memory;
-        ptrdiff_t used = 0;
+        float *base = ws->memory, *lists = ws->lists;
+        ptrdiff_t used = 0, listed = 0;
         bool fits = true;
-        if (skip_zeros) {
-            const ptrdiff_t pairs = (rows + 1) / 2, stride = line(inputs) + NN_SPARSE_MARGIN;
-            ws->sparse.rows = rows;
-            ws->sparse.stride = stride;
-            ws->sparse.index = (int32_t *)take(base, &used, pairs, stride, &fits);
-            ws->sparse.value = take(base, &used, 2 * pairs, stride, &fits);
-            ws->sparse.count = (int32_t *)take(base, &used, pairs, 1, &fits);
-            ws->sparse.column = (nn_entry *)take(base, &used, 2 * (rows + 1), inputs, &fits);
-            ws->sparse.column_count = (int32_t *)take(base, &used, inputs, 1, &fits);
+        ws->first[0] = take(base, &used, rows, net->layers[0].outputs, &fits);
+        ws->first[1] = longest ? take(base, &used, rows, net->layers[0].outputs, &fits) : ws->first[0];
+        if (longest) {
+            for (int turn = 0; turn < 2; turn++) {
+                size_lists(&ws->sparse[turn], rows, inputs, longest, NN_MAX_THREADS, &fits);
+                take_lists(&ws->sparse[turn], base, &used, lists, &listed, NN_MAX_THREADS, &fits);
+            }
+            ws->strip = take(base, &used, ws->sparse[0].block, net->layers[0].outputs, &fits);
         } else {
             ws->x = take(base, &used, rows, inputs, &fits);
         }
         for (ptrdiff_t l = 0; l < net->depth; l++) {
-            ws->a[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
+            if (l) ws->a[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
             ws->dz[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
         }
         ws->wt = take(base, &used, net->size, 1, &fits);
@@ -177,8 +204,11 @@ static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool sever
         ws->probability = take(base, &used, rows, outputs, &fits);
         ws->labels = (int32_t *)take(base, &used, rows, 1, &fits);
         if (!fits) goto no_memory;
-        if (pass == 0) ws->memory = nn_alloc((size_t)used * sizeof(float));
-        if (!ws->memory) goto no_memory;
+        if (pass == 0) {
+            ws->memory = nn_alloc((size_t)used * sizeof(float));
+            if (longest) ws->lists = aligned_alloc(CACHE_LINE, (size_t)listed * sizeof(float));
+        }
+        if (!ws->memory || (longest && !ws->lists)) goto no_memory;
     }
     return ws;
 no_memory:
@@ -186,11 +216,11 @@ no_memory:
     return NULL;
 }
 
-/* Makes room for blocks of `rows` rows; keeps what is large enough. */
-static bool reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, bool skip_zeros) {
+/* Makes room for blocks of `rows` rows, with lists of rows of `longest` entries (0: without lists); keeps what is large enough. */
+static bool reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest) {
     nn_workspace *ws = net->workspace;
-    if (ws && ws->rows >= rows && (ws->several_blocks || !several_blocks) && ws->skip_zeros == skip_zeros) return true;
-    nn_workspace *larger = workspace_new(net, rows, several_blocks, skip_zeros);
+    if (ws && ws->rows >= rows && (ws->several_blocks || !several_blocks) && ws->longest >= longest && !ws->longest == !longest) return true;
+    nn_workspace *larger = workspace_new(net, rows, several_blocks, longest);
     if (!larger) return false;
     workspace_free(ws);
     net->workspace = larger;
@@ -249,27 +279,33 @@ static void layer_forward(const nn_net *net, ptrdiff_t l, const nn_activation *a
     }
 }
 
-/* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where it lies in ws->sparse. train: also the gradient
- * of the last layer. */
-static void forward_rows(const nn_net *net, const nn_workspace *ws, const float *x, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1,
-                         bool train, float scale) {
+/* a of layer l. The first one alternates: a worker may begin the next block while another still needs this one. */
+static float *outputs_of(const nn_workspace *ws, ptrdiff_t l, int turn) { return l ? ws->a[l] : ws->first[turn]; }
+
+/* What layer l applies to its sums. A linked last layer stops at its logits: activations[0] is the identity. */
+static const nn_activation *activation_of(const nn_net *net, ptrdiff_t l) {
+    return net->linked && l == net->depth - 1 ? &net->kernels->activations[0] : net->layers[l].activation;
+}
+
+/* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where the sums of the first layer are there already.
+ * train: also the gradient of the last layer. */
+static void forward_rows(const nn_net *net, const nn_workspace *ws, int turn, const float *x, nn_targets y, const float *weight, ptrdiff_t r0,
+                         ptrdiff_t r1, bool train, float scale) {
     const ptrdiff_t R = r1 - r0, last = net->depth - 1, K = net->layers[last].outputs;
     const float *in = x ? x + r0 * net->layers[0].inputs : NULL;
     for (ptrdiff_t l = 0; l <= last; l++) {
-        float *out = ws->a[l] + r0 * net->layers[l].outputs;
-        /* a linked last layer stops at its logits: activations[0] is the identity */
-        const nn_activation *activation = net->linked && l == last ? &net->kernels->activations[0] : net->layers[l].activation;
+        const nn_layer *layer = &net->layers[l];
+        const nn_activation *activation = activation_of(net, l);
+        float *out = outputs_of(ws, l, turn) + r0 * layer->outputs;
         if (in) {
             layer_forward(net, l, activation, out, in, R);
-        } else {
-            const nn_layer *layer = &net->layers[0];
-            net->kernels->sparse_forward(ws->a[0], &ws->sparse, r0 / 2, (r1 + 1) / 2, net->params + layer->w,
-                                         layer->bias ? net->params + layer->b : NULL, r1, layer->outputs, activation, layer->parameter);
+        } else if (!activation->fused) {
+            activation->forward(out, R, layer->outputs, layer->parameter);
         }
         in = out;
     }
     const nn_layer *layer = &net->layers[last];
-    float *a = ws->a[last] + r0 * K, *dz = ws->dz[last] + r0 * K;
+    float *a = outputs_of(ws, last, turn) + r0 * K, *dz = ws->dz[last] + r0 * K;
     const nn_targets rows = {y.labels ? y.labels + r0 : NULL, y.values ? y.values + r0 * K : NULL};
     if (weight) weight += r0;
     if (net->linked) {
@@ -287,7 +323,7 @@ static void forward_rows(const nn_net *net, const nn_workspace *ws, const float 
 }
 
 /* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. */
-static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0, ptrdiff_t r1) {
+static void backward_rows(const nn_net *net, const nn_workspace *ws, int turn, ptrdiff_t r0, ptrdiff_t r1) {
     const ptrdiff_t R = r1 - r0;
     for (ptrdiff_t l = net->depth - 1; l > 0; l--) {
         const nn_layer *above = &net->layers[l], *below = &net->layers[l - 1];
@@ -298,7 +334,7 @@ static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t r
         } else {
             memcpy(da, dz, (size_t)(R * above->outputs) * sizeof *da);
         }
-        below->activation->backward(da, da, ws->a[l - 1] + r0 * below->outputs, R, below->outputs, below->parameter);
+        below->activation->backward(da, da, outputs_of(ws, l - 1, turn) + r0 * below->outputs, R, below->outputs, below->parameter);
     }
 }
 
@@ -310,6 +346,7 @@ typedef struct nn_pass {
     ptrdiff_t origin, end;             /* of the whole call */
     ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
+    bool listed;        /* the first layer works on lists */
     int64_t first_step; /* updates made before */
     const double *hyper;
     double *totals;
@@ -326,26 +363,34 @@ typedef struct nn_pass {
 
 static ptrdiff_t source_row(const nn_pass *pass, ptrdiff_t place) { return pass->order ? (ptrdiff_t)pass->order[place] : place; }
 
-/* Rows come from all over the data: asks for one that is wanted soon. The last rows of a share look ahead into the next block. */
-static void prefetch_row(const nn_pass *pass, ptrdiff_t place, ptrdiff_t inputs) {
-    if (place >= pass->end) return;
-    const char *x = (const char *)(pass->data->x + source_row(pass, place) * inputs);
-    for (ptrdiff_t byte = 0; byte < inputs * (ptrdiff_t)sizeof(float); byte += CACHE_LINE) __builtin_prefetch(x + byte, 0, 2);
+/* Rows of the block that begins at `place`; 0 at the end of the stretch. */
+static ptrdiff_t block_rows(const nn_pass *pass, ptrdiff_t place) {
+    if (place >= pass->stop) return 0;
+    const ptrdiff_t done = (place - pass->start) % pass->batch_size, left = pass->stop - place, most = pass->net->workspace->rows;
+    const ptrdiff_t R = pass->batch_size - done < left ? pass->batch_size - done : left;
+    return R < most ? R : most;
 }
 
-/* Copies rows [r0, r1) of a block, which begins at place `first`, out of the data. */
+/* Rows come from all over the data: asks for what is wanted soon. */
+static void prefetch(const void *memory, ptrdiff_t bytes) {
+    for (ptrdiff_t byte = 0; byte < bytes; byte += CACHE_LINE) __builtin_prefetch((const char *)memory + byte, 0, 2);
+}
+
+/* The last rows of a share look ahead into the next block. */
+static void prefetch_row(const nn_pass *pass, ptrdiff_t place, ptrdiff_t inputs) {
+    if (place < pass->end) prefetch(pass->data->x + source_row(pass, place) * inputs, inputs * (ptrdiff_t)sizeof(float));
+}
+
+/* Copies rows [r0, r1) of a block, which begins at place `first`, out of the data: inputs (unless they are listed), targets, weights. */
 static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdiff_t R, ptrdiff_t r0, ptrdiff_t r1) {
     const nn_data *data = pass->data;
     const nn_net *net = pass->net;
     const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
     for (ptrdiff_t r = r0; r < r1; r++) {
         const ptrdiff_t row = source_row(pass, first + r);
-        const float *x = data->x + row * inputs;
-        if (pass->order) prefetch_row(pass, r + PREFETCH_ROWS < r1 ? first + r + PREFETCH_ROWS : first + R + r - r1 + PREFETCH_ROWS + r0, inputs);
-        if (!ws->skip_zeros) {
-            memcpy(ws->x + r * inputs, x, (size_t)inputs * sizeof(float));
-        } else if ((r - r0) % 2 == 0) { /* r0 is even: shares are multiples of 4 */
-            net->kernels->sparse_pair(&ws->sparse, r / 2, x, r + 1 < r1 ? data->x + source_row(pass, first + r + 1) * inputs : NULL, inputs);
+        if (!pass->listed) {
+            if (pass->order) prefetch_row(pass, r + PREFETCH_ROWS < r1 ? first + r + PREFETCH_ROWS : first + R + r - r1 + PREFETCH_ROWS + r0, inputs);
+            memcpy(ws->x + r * inputs, data->x + row * inputs, (size_t)inputs * sizeof(float));
         }
         if (data->y.labels) {
             ws->labels[r] = data->y.labels[row];
@@ -356,45 +401,132 @@ static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdi
     }
 }
 
-/* The gradient of a worker's share of the weights over one block, and in the last block of a batch the update. */
-static void update_share(const nn_pass *pass, nn_workspace *ws, ptrdiff_t R, bool first_block, bool last_block, const nn_step *step, int thread,
-                         int threads) {
+/* A worker's rows of one block, where they lie in the data: what it makes a section of the lists from. */
+typedef struct nn_section {
+    ptrdiff_t first, rows;
+    const float *x[NN_SPARSE_BLOCK_ROWS];
+    nn_csr_row csr[NN_SPARSE_BLOCK_ROWS];
+} nn_section;
+
+static nn_csr_row csr_row(const nn_csr *csr, ptrdiff_t row) {
+    const int64_t start = csr->start[row];
+    return (nn_csr_row){csr->index + start, csr->value + start, (ptrdiff_t)(csr->start[row + 1] - start)};
+}
+
+static void find_section(nn_section *section, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
+    const nn_data *data = pass->data;
+    const ptrdiff_t inputs = pass->net->layers[0].inputs;
+    ptrdiff_t last;
+    share(R, 4, thread, threads, &section->first, &last);
+    section->rows = last - section->first;
+    for (ptrdiff_t r = 0; r < section->rows; r++) {
+        const ptrdiff_t row = source_row(pass, place + section->first + r);
+        if (data->x) {
+            section->x[r] = data->x + row * inputs;
+        } else {
+            section->csr[r] = csr_row(&data->csr, row);
+            prefetch(section->csr[r].index, section->csr[r].length * (ptrdiff_t)sizeof(int32_t));
+            prefetch(section->csr[r].value, section->csr[r].length * (ptrdiff_t)sizeof(float));
+        }
+    }
+}
+
+static void list_section(const nn_section *section, const nn_pass *pass, nn_sparse *lists, int thread) {
+    const nn_kernels *k = pass->net->kernels;
+    if (pass->data->x) {
+        k->sparse_gather(lists, thread, section->first / 2, section->x, section->rows, pass->net->layers[0].inputs);
+    } else {
+        k->sparse_gather_csr(lists, thread, section->first / 2, section->csr, section->rows);
+    }
+}
+
+/* The outputs of the first layer that a worker owns where zeros are skipped. */
+static void share_outputs(const nn_net *net, int thread, int threads, ptrdiff_t *c0, ptrdiff_t *c1) {
+    share(net->layers[0].outputs, 16, thread, threads, c0, c1);
+}
+
+/* The first layer's sums for all R rows of a block, of the outputs of this worker. */
+static void forward_lists(const nn_pass *pass, const nn_workspace *ws, int turn, ptrdiff_t R, const nn_section *next, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const nn_layer *layer = &net->layers[0];
+    const nn_ahead ahead = {next->x, next->rows};
+    ptrdiff_t c0, c1;
+    share_outputs(net, thread, threads, &c0, &c1);
+    net->kernels->sparse_forward(ws->first[turn], &ws->sparse[turn], threads, net->params + layer->w, layer->bias ? net->params + layer->b : NULL, R,
+                                 layer->inputs, layer->outputs, c0, c1, activation_of(net, 0), pass->data->x ? &ahead : NULL);
+}
+
+/* One block of rows of a batch, and its place there. */
+typedef struct nn_part {
+    ptrdiff_t R;
+    int turn;
+    bool first, last; /* of the batch */
+    const nn_step *step;
+} nn_part;
+
+/* The gradient of a worker's share of the biases of one layer, outputs [c0, c1), and in the last block the update. */
+static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, const float *dz, const nn_part *part, ptrdiff_t c0, ptrdiff_t c1) {
+    const ptrdiff_t b = layer->b + c0, n = c1 - c0;
+    const float *start = part->first ? NULL : ws->gradient + b;
+    if (!part->last) {
+        net->kernels->dense_db(ws->gradient + b, start, dz + c0, part->R, n, layer->outputs);
+        return;
+    }
+    float *db = ws->wt + b, *slots[NN_MAX_SLOTS]; /* the place of b there is free */
+    for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + b : NULL;
+    net->kernels->dense_db(db, start, dz + c0, part->R, n, layer->outputs);
+    net->rule->update(net->params + b, slots, db, n, n, 1, n, part->step);
+}
+
+/* The same of the first layer's weights where zeros are skipped. */
+static void update_lists(nn_net *net, nn_workspace *ws, float *const *slots, const nn_part *part, ptrdiff_t c0, ptrdiff_t c1, int threads) {
+    const nn_kernels *k = net->kernels;
+    const nn_layer *layer = &net->layers[0];
+    const nn_sparse *lists = &ws->sparse[part->turn];
+    const ptrdiff_t I = layer->inputs, O = layer->outputs, n = c1 - c0;
+    float *w = net->params + layer->w, *strip = ws->strip + lists->block * c0;
+    if (part->first && part->last) {
+        k->sparse_dw_update(w, slots, strip, ws->dz[0], lists, threads, part->R, I, O, c0, c1, net->rule, part->step);
+        return;
+    }
+    float *gradient = ws->gradient + layer->w, *shifted[NN_MAX_SLOTS];
+    if (part->first) {
+        for (ptrdiff_t i = 0; i < I; i++) memset(gradient + i * O + c0, 0, (size_t)n * sizeof *gradient);
+    }
+    k->sparse_dw(gradient, ws->dz[0], lists, threads, part->R, O, c0, c1);
+    if (!part->last) return;
+    for (int s = 0; s < NN_MAX_SLOTS; s++) shifted[s] = slots[s] ? slots[s] + c0 : NULL;
+    net->rule->update(w + c0, shifted, gradient + c0, O, O, I, n, part->step);
+}
+
+/* The gradient of a worker's share of all weights over one block, and in the last block of a batch the update. */
+static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_part *part, int thread, int threads) {
     nn_net *net = pass->net;
     const nn_kernels *k = net->kernels;
     for (ptrdiff_t l = 0; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (!layer->dense) continue;
-        const ptrdiff_t I = layer->inputs, O = layer->outputs, w = layer->w, b = layer->b;
-        const float *x = l ? ws->a[l - 1] : ws->x, *dz = ws->dz[l];
-        float *slot_w[NN_MAX_SLOTS], *slot_b[NN_MAX_SLOTS];
-        for (int s = 0; s < NN_MAX_SLOTS; s++) {
-            slot_w[s] = net->slots[s] ? net->slots[s] + w : NULL;
-            slot_b[s] = net->slots[s] ? net->slots[s] + b : NULL;
+        const ptrdiff_t I = layer->inputs, O = layer->outputs, R = part->R;
+        const float *x = l ? outputs_of(ws, l - 1, part->turn) : ws->x, *dz = ws->dz[l];
+        float *w = net->params + layer->w, *slots[NN_MAX_SLOTS];
+        for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
+        ptrdiff_t first, last;
+        if (l == 0 && pass->listed) {
+            share_outputs(net, thread, threads, &first, &last);
+            if (first == last) continue;
+            update_lists(net, ws, slots, part, first, last, threads);
+            if (layer->bias) update_bias(net, ws, layer, dz, part, first, last);
+            continue;
         }
-        ptrdiff_t i0, i1;
-        share(I, 12, thread, threads, &i0, &i1);
-        const float *start_w = first_block ? NULL : ws->gradient + w;
-        if (l == 0 && ws->skip_zeros) {
-            k->sparse_columns(&ws->sparse, R, i0, i1);
-            if (last_block) {
-                k->sparse_dw_update(net->params + w, slot_w, start_w, dz, &ws->sparse, O, i0, i1, net->rule, step);
-            } else {
-                k->sparse_dw(ws->gradient + w, start_w, dz, &ws->sparse, O, i0, i1);
-            }
-        } else if (last_block) {
-            k->dense_dw_update(net->params + w, slot_w, start_w, dz, x, R, I, O, i0, i1, net->rule, step);
-            if (l) k->transpose(ws->wt + w, net->params + w, I, O, i0, i1);
+        share(I, 12, thread, threads, &first, &last);
+        const float *start = part->first ? NULL : ws->gradient + layer->w;
+        if (part->last) {
+            k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step);
+            if (l) k->transpose(ws->wt + layer->w, w, I, O, first, last);
         } else {
-            k->dense_dw(ws->gradient + w, start_w, dz, x, R, I, O, i0, i1);
+            k->dense_dw(ws->gradient + layer->w, start, dz, x, R, I, O, first, last);
         }
-        if (!layer->bias || l % threads != thread) continue;
-        float *db = ws->wt; /* the place of b there is free */
-        if (last_block) {
-            k->dense_db(db + b, first_block ? NULL : ws->gradient + b, dz, R, O);
-            net->rule->update(net->params + b, slot_b, db + b, O, O, 1, O, step);
-        } else {
-            k->dense_db(ws->gradient + b, first_block ? NULL : ws->gradient + b, dz, R, O);
-        }
+        if (layer->bias && l % threads == thread) update_bias(net, ws, layer, dz, part, 0, O);
     }
 }
 
@@ -404,63 +536,85 @@ static bool add_row_losses(const nn_workspace *ws, ptrdiff_t R, double *loss) {
     return isfinite(*loss);
 }
 
+/* The rows of a worker in one block, from the inputs (or the sums of the first layer) to all dz. */
+static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, int turn, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const nn_data *data = pass->data;
+    const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
+    /* What is trained on is gathered, what is only looked at is read where it lies. */
+    const float *x = pass->listed ? NULL : pass->train ? ws->x : data->x + place * inputs;
+    const float *weight = !data->weight ? NULL : pass->train ? ws->weight : data->weight + place;
+    nn_targets y = {NULL, NULL};
+    if (data->y.labels) {
+        y.labels = pass->train ? ws->labels : data->y.labels + place;
+    } else {
+        y.values = pass->train ? ws->values : data->y.values + place * K;
+    }
+    ptrdiff_t r0, r1;
+    share(R, 4, thread, threads, &r0, &r1);
+    if (r0 < r1) {
+        if (pass->train) gather(pass, ws, place, R, r0, r1);
+        forward_rows(net, ws, turn, x, y, weight, r0, r1, pass->train, 1.0f / (float)B);
+        if (pass->train) backward_rows(net, ws, turn, r0, r1);
+    }
+    return y;
+}
+
 static void pass_worker(void *context, int thread, int threads) {
     nn_pass *pass = context;
     nn_net *net = pass->net;
     nn_workspace *ws = net->workspace;
-    const nn_data *data = pass->data;
-    const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
+    const ptrdiff_t K = net->layers[net->depth - 1].outputs;
     const uint32_t mode = nn_float_mode_enter();
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
+    nn_part part = {.turn = 0};
+    nn_section section;
+    if (pass->listed) {
+        find_section(&section, pass, pass->start, block_rows(pass, pass->start), thread, threads);
+        list_section(&section, pass, &ws->sparse[0], thread);
+        nn_barrier_wait(&pass->barrier, threads);
+    }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
         double sums[1 + NN_MAX_METRICS] = {0.0};
         nn_step step;
+        part.step = &step;
         if (pass->train) net->rule->prepare(&step, pass->hyper, ++t);
-        for (ptrdiff_t done = 0; done < B; done += ws->rows) {
-            const ptrdiff_t R = B - done < ws->rows ? B - done : ws->rows, place = first + done;
+        for (ptrdiff_t done = 0; done < B; done += part.R) {
+            const ptrdiff_t place = first + done, R = part.R = block_rows(pass, place), next = block_rows(pass, place + R);
+            part.first = done == 0;
+            part.last = done + R == B;
             if (thread == 0 && pass->unpolled >= pass->poll_rows) {
                 pass->unpolled = 0;
                 pass->interrupted = pass->poll && pass->poll(pass->context, place - pass->origin);
             }
             if (thread == 0) pass->unpolled += R;
-            /* What is trained on is gathered, what is only looked at is read where it lies. */
-            const float *x = pass->train ? (ws->skip_zeros ? NULL : ws->x) : data->x + place * inputs;
-            const float *weight = !data->weight ? NULL : pass->train ? ws->weight : data->weight + place;
-            nn_targets y = {NULL, NULL};
-            if (data->y.labels) {
-                y.labels = pass->train ? ws->labels : data->y.labels + place;
-            } else {
-                y.values = pass->train ? ws->values : data->y.values + place * K;
+            if (pass->listed) {
+                find_section(&section, pass, place + R, next, thread, threads);
+                forward_lists(pass, ws, part.turn, R, &section, thread, threads);
             }
-            ptrdiff_t r0, r1;
-            share(R, 4, thread, threads, &r0, &r1);
-            if (r0 < r1) {
-                if (pass->train) gather(pass, ws, place, R, r0, r1);
-                forward_rows(net, ws, x, y, weight, r0, r1, pass->train, 1.0f / (float)B);
-                if (pass->train) backward_rows(net, ws, r0, r1);
-            }
-            nn_barrier_wait(&pass->barrier, threads);
-            bool leave = pass->interrupted;
-            if (!add_row_losses(ws, R, &sums[0]) && pass->train && !leave) {
-                leave = true;
+            nn_barrier_wait(&pass->barrier, threads); /* all weights are new, all sums of the first layer there */
+            if (pass->interrupted) goto leave;
+            const nn_targets y = pass_rows(pass, ws, part.turn, place, R, B, thread, threads);
+            if (pass->listed) list_section(&section, pass, &ws->sparse[!part.turn], thread);
+            nn_barrier_wait(&pass->barrier, threads); /* all dz, row losses and the next lists are there */
+            if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;
-            }
-            if (leave) {
-                nn_float_mode_leave(mode);
-                return;
+                goto leave;
             }
             if (thread == 0) {
-                for (ptrdiff_t m = 0; m < net->metrics_count; m++) sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
+                for (ptrdiff_t m = 0; m < net->metrics_count; m++)
+                    sums[1 + m] += net->metrics[m]->sum(outputs_of(ws, net->depth - 1, part.turn), y, R, K);
             }
-            if (pass->train) update_share(pass, ws, R, done == 0, done + R == B, &step, thread, threads);
-            nn_barrier_wait(&pass->barrier, threads);
+            if (pass->train) update_share(pass, ws, &part, thread, threads);
+            part.turn = !part.turn;
         }
         if (thread != 0) continue;
         for (ptrdiff_t m = 0; m <= net->metrics_count; m++) pass->totals[m] += sums[m];
         if (pass->train) net->step++;
         pass->batches++;
     }
+leave:
     nn_float_mode_leave(mode);
 }
 
@@ -489,15 +643,23 @@ static int workers_for_step(const nn_net *net, ptrdiff_t B) {
         work += weights * (double)B * (l == 0 ? 2.0 : 3.0);
         for (int s = 0; s < NN_MAX_SLOTS && net->rule->slots[s]; s++) work += weights * 15.0;
     }
-    return workers_for(work);
+    const int workers = workers_for(work), most = (int)(net->layers[0].outputs / SKIP_MIN_OUTPUTS);
+    return !net->skip_zeros || workers <= most ? workers : most > 1 ? most : 1;
+}
+
+/* Entries that a list must have room for in a row, 0 where there are no lists. */
+static ptrdiff_t longest_row(const nn_net *net, const nn_data *data, bool listed) {
+    if (!listed) return 0;
+    return data->x ? net->layers[0].inputs : data->csr.longest > 0 ? data->csr.longest : 1;
 }
 
 /* Whether most of what the first layer multiplies with is zero. Looks at some rows, spread evenly; the answer changes the speed and nothing else. */
 static bool worth_skipping(const nn_net *net, const nn_data *data) {
     const nn_layer *first = &net->layers[0];
-    if (!first->dense || first->outputs < 2 || first->outputs > NN_SPARSE_MAX_OUTPUTS) return false;
+    if (!data->x) return true;
+    if (!first->dense) return false;
     if (net->skip_choice >= 0) return net->skip_choice == 1;
-    if (first->inputs < SKIP_MIN_INPUTS) return false;
+    if (first->inputs < SKIP_MIN_INPUTS || first->outputs < 2) return false;
     const ptrdiff_t rows = data->n < SKIP_SAMPLE ? data->n : SKIP_SAMPLE;
     ptrdiff_t nonzero = 0;
     for (ptrdiff_t r = 0; r < rows; r++) nonzero += net->kernels->count_nonzero(data->x + data->n / rows * r * first->inputs, first->inputs);
@@ -530,9 +692,10 @@ static ptrdiff_t stretch_rows(const nn_net *net, bool many, ptrdiff_t batch_size
 
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size,
                    const double *hyper, double *totals, nn_poll poll, void *context, int64_t *batches) {
-    if (net->seen_x != data->x || net->seen_n != data->n || net->seen_batch_size != batch_size) {
+    const void *inputs = data->x ? (const void *)data->x : data->csr.value;
+    if (net->seen_x != inputs || net->seen_n != data->n || net->seen_batch_size != batch_size) {
         /* the same array again, as in each epoch of a fit, is not looked at again */
-        net->seen_x = data->x;
+        net->seen_x = inputs;
         net->seen_n = data->n;
         net->seen_batch_size = batch_size;
         net->skip_zeros = worth_skipping(net, data);
@@ -540,7 +703,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
     }
     const ptrdiff_t most = net->skip_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
     *batches = 0;
-    if (!reserve(net, batch_size < most ? batch_size : most, batch_size > most, net->skip_zeros)) return NN_NO_MEMORY;
+    if (!reserve(net, batch_size < most ? batch_size : most, batch_size > most, longest_row(net, data, net->skip_zeros))) return NN_NO_MEMORY;
     for (ptrdiff_t l = 1; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (layer->dense)
@@ -555,6 +718,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .stop = start,
                     .batch_size = batch_size,
                     .train = true,
+                    .listed = net->skip_zeros,
                     .hyper = hyper,
                     .totals = totals,
                     .poll = poll,
@@ -575,13 +739,17 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
 }
 
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
-    const ptrdiff_t rows = data->n < NN_BLOCK_ROWS ? data->n : NN_BLOCK_ROWS;
-    if (!reserve(net, rows, false, net->workspace && net->workspace->skip_zeros)) return NN_NO_MEMORY;
+    const bool listed = !data->x;
+    /* A workspace with lists serves rows that are read where they lie as well. */
+    const ptrdiff_t longest = !listed && net->workspace ? net->workspace->longest : longest_row(net, data, listed);
+    const ptrdiff_t most = longest ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, rows = data->n < most ? data->n : most;
+    if (!reserve(net, rows, false, longest)) return NN_NO_MEMORY;
     nn_pass pass = {.net = net,
                     .data = data,
                     .end = data->n,
                     .stop = data->n,
-                    .batch_size = net->workspace->rows,
+                    .batch_size = rows,
+                    .listed = listed,
                     .totals = totals,
                     .poll = poll,
                     .context = context,
@@ -594,9 +762,11 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
 typedef struct prediction {
     const nn_net *net;
     float *out;
-    const float *x;
-    ptrdiff_t n, block, widest;
+    const nn_data *data;
+    ptrdiff_t block, widest;
     float *buffers; /* two of block x widest for each worker */
+    ptrdiff_t described, listed;
+    float *descriptions, *lists; /* of a CSR matrix, so many floats for each worker */
     nn_poll poll;
     void *context;
     ptrdiff_t poll_rows;
@@ -604,23 +774,55 @@ typedef struct prediction {
     atomic_bool interrupted;
 } prediction;
 
+/* The lists of one worker; p->lists NULL: counts what they need. */
+static nn_sparse prediction_lists(prediction *p, int thread, bool *fits) {
+    nn_sparse s;
+    ptrdiff_t described = 0, listed = 0;
+    size_lists(&s, p->block, p->net->layers[0].inputs, longest_row(p->net, p->data, true), 1, fits);
+    take_lists(&s, p->lists ? p->descriptions + p->described * thread : NULL, &described, p->lists ? p->lists + p->listed * thread : NULL, &listed, 1,
+               fits);
+    if (p->lists) return s;
+    p->described = described;
+    p->listed = listed;
+    return s;
+}
+
+/* The first layer from rows [first, first + R) of a CSR matrix. */
+static void predict_lists(const prediction *p, nn_sparse *lists, float *a, ptrdiff_t first, ptrdiff_t R) {
+    const nn_layer *layer = &p->net->layers[0];
+    const nn_kernels *k = p->net->kernels;
+    nn_csr_row rows[PREDICT_ROWS];
+    for (ptrdiff_t r = 0; r < R; r++) rows[r] = csr_row(&p->data->csr, first + r);
+    k->sparse_gather_csr(lists, 0, 0, rows, R);
+    k->sparse_forward(a, lists, 1, p->net->params + layer->w, layer->bias ? p->net->params + layer->b : NULL, R, layer->inputs, layer->outputs, 0,
+                      layer->outputs, layer->activation, NULL);
+    if (!layer->activation->fused) layer->activation->forward(a, R, layer->outputs, layer->parameter);
+}
+
 static void predict_worker(void *context, int thread, int threads) {
     prediction *p = context;
     (void)threads;
     const nn_net *net = p->net;
-    const ptrdiff_t last = net->depth - 1, size = p->block * p->widest;
+    const ptrdiff_t last = net->depth - 1, size = p->block * p->widest, n = p->data->n;
     float *buffers = p->buffers + 2 * size * thread;
     const uint32_t mode = nn_float_mode_enter();
+    bool fits = true;
+    nn_sparse lists;
+    if (p->lists) lists = prediction_lists(p, thread, &fits);
     ptrdiff_t polled = 0;
     while (!atomic_load_explicit(&p->interrupted, memory_order_relaxed)) {
         const ptrdiff_t first = atomic_fetch_add_explicit(&p->next, p->block, memory_order_relaxed);
-        if (first >= p->n) break;
-        const ptrdiff_t R = p->n - first < p->block ? p->n - first : p->block;
-        const float *in = p->x + first * net->layers[0].inputs;
+        if (first >= n) break;
+        const ptrdiff_t R = n - first < p->block ? n - first : p->block;
+        const float *in = p->lists ? NULL : p->data->x + first * net->layers[0].inputs;
         for (ptrdiff_t l = 0; l <= last; l++) {
             const nn_layer *layer = &net->layers[l];
             float *a = l == last ? p->out + first * layer->outputs : buffers + (l % 2) * size;
-            layer_forward(net, l, layer->activation, a, in, R);
+            if (in) {
+                layer_forward(net, l, layer->activation, a, in, R);
+            } else {
+                predict_lists(p, &lists, a, first, R);
+            }
             in = a;
         }
         if (thread != 0 || !p->poll || first - polled < p->poll_rows) continue;
@@ -630,13 +832,12 @@ static void predict_worker(void *context, int thread, int threads) {
     nn_float_mode_leave(mode);
 }
 
-nn_status nn_predict(const nn_net *net, float *out, const float *x, ptrdiff_t n, nn_poll poll, void *context) {
+nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll poll, void *context) {
     /* Memory of its own, so that any number of threads may predict with one net: two buffers a worker, which the layers fill in turn. */
     prediction p = {.net = net,
                     .out = out,
-                    .x = x,
-                    .n = n,
-                    .block = n < PREDICT_ROWS ? n : PREDICT_ROWS,
+                    .data = data,
+                    .block = data->n < PREDICT_ROWS ? data->n : PREDICT_ROWS,
                     .widest = 1,
                     .poll = poll,
                     .context = context,
@@ -644,12 +845,26 @@ nn_status nn_predict(const nn_net *net, float *out, const float *x, ptrdiff_t n,
     for (ptrdiff_t l = 0; l + 1 < net->depth; l++) {
         if (line(net->layers[l].outputs) > p.widest) p.widest = line(net->layers[l].outputs);
     }
-    const int threads = n <= p.block ? 1 : workers_for((double)work_of_row(net, 1) * (double)n);
+    const int threads = data->n <= p.block ? 1 : workers_for((double)work_of_row(net, 1) * (double)data->n);
     ptrdiff_t floats;
-    if (!multiply(p.widest, 2 * p.block * threads, &floats)) return NN_NO_MEMORY;
+    nn_status status = NN_NO_MEMORY;
+    bool fits = multiply(p.widest, 2 * p.block * threads, &floats);
+    if (!fits) return status;
     p.buffers = malloc((size_t)floats * sizeof(float));
-    if (!p.buffers) return NN_NO_MEMORY;
-    nn_pool_run(predict_worker, &p, threads);
+    if (!data->x) {
+        prediction_lists(&p, 0, &fits);
+        ptrdiff_t described, listed;
+        if (fits && multiply(p.described, threads, &described) && multiply(p.listed, threads, &listed)) {
+            p.descriptions = malloc((size_t)described * sizeof(float));
+            p.lists = malloc((size_t)listed * sizeof(float));
+        }
+    }
+    if (p.buffers && (data->x || (p.descriptions && p.lists))) {
+        nn_pool_run(predict_worker, &p, threads);
+        status = p.interrupted ? NN_INTERRUPTED : NN_OK;
+    }
     free(p.buffers);
-    return p.interrupted ? NN_INTERRUPTED : NN_OK;
+    free(p.descriptions);
+    free(p.lists);
+    return status;
 }

@@ -46,7 +46,7 @@ typedef struct nn_net {
     const nn_metric **metrics;
     int64_t step;        /* updates made */
     int skip_choice;     /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
-    const float *seen_x; /* the inputs that were last looked at for zeros, and what was found */
+    const void *seen_x;  /* the inputs that were last looked at for zeros, and what was found */
     ptrdiff_t seen_n, seen_batch_size;
     bool skip_zeros;
     nn_pace pace;
@@ -57,9 +57,18 @@ typedef struct nn_net {
 void nn_set_num_threads(int threads);
 int nn_num_threads(void);
 
-/* Rows of inputs (n, inputs) with their targets and weights (or NULL). */
+/* A matrix without its zeros: row r has index and value [start[r], start[r + 1]), index ascending. */
+typedef struct nn_csr {
+    const int64_t *start;
+    const int32_t *index;
+    const float *value;
+    ptrdiff_t longest; /* most entries in a row */
+} nn_csr;
+
+/* Rows of inputs (n, inputs), as they are or (x NULL) without zeros, with their targets and weights (or NULL). */
 typedef struct nn_data {
     const float *x;
+    nn_csr csr;
     nn_targets y;
     const float *weight;
     ptrdiff_t n;
@@ -84,8 +93,8 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
 /* The same totals without training. */
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context);
 
-/* out (n, outputs of the last layer) */
-nn_status nn_predict(const nn_net *net, float *out, const float *x, ptrdiff_t n, nn_poll poll, void *context);
+/* out (n, outputs of the last layer); targets and weights of data are not looked at */
+nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll poll, void *context);
 
 /* Zeroed floats on a cache line, in pages of 2 MiB where that helps; freed with nn_free. The only allocator. NULL if there is no memory. */
 void *nn_alloc(size_t bytes);

@@ -11,7 +11,8 @@
 
 #include "activation.h"
 
-/* The loop of a rule with SLOTS slots, over rows x n floats, from `vec NAME_word(vec w, vec g, vec *slot, const vec *c)`. */
+/* The loop of a rule with SLOTS slots, over rows x n floats, from `vec NAME_word(vec w, vec g, vec *slot, const vec *c)`. A gradient
+ * of -0 counts as +0, like all that dense.h stores. */
 #define RULE_LOOP(NAME, SLOTS)                                                                                                          \
     static void NAME##_update(float *w, float *const *slots, const float *g, ptrdiff_t ldw, ptrdiff_t ldg, ptrdiff_t rows, ptrdiff_t n, \
                               const nn_step *step) {                                                                                    \
@@ -22,7 +23,7 @@
             FOR_WORDS(n, {                                                                                                              \
                 vec slot[(SLOTS) + 1];                                                                                                  \
                 for (int s = 0; s < (SLOTS); s++) slot[s] = vload_part(slots[s] + row + i, PART, tail);                                 \
-                const vec new_w = NAME##_word(vload_part(w + row + i, PART, tail), vload_part(g + i, PART, tail), slot, c);             \
+                const vec new_w = NAME##_word(vload_part(w + row + i, PART, tail), vload_part(g + i, PART, tail) + 0.0f, slot, c);      \
                 vstore_part(w + row + i, new_w, PART, tail);                                                                            \
                 for (int s = 0; s < (SLOTS); s++) vstore_part(slots[s] + row + i, slot[s], PART, tail);                                 \
             });                                                                                                                         \

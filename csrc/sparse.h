@@ -1,10 +1,10 @@
 /* The first layer without its zeros: the same sums as dense.h, over the inputs that are not zero. The same bits, because a product with zero leaves
  * an fma chain as it is (`x` finite, outputs stored as +0).
  *
- * Forward, rows go in pairs: the inputs at which either is non-zero are listed in order, and each row of w that is loaded serves two rows of x; what
- * one of them lacks there is a zero that is multiplied after all. Backward, the pairs are sorted into one list per input (in order of the rows), so
- * that a row of dw is summed in registers over just those rows that touch it. What a non-zero costs, against what the load ports allow, is in
- * docs/roofline.md. */
+ * Rows go in pairs: the inputs at which either is not zero are listed in order, and each row of w (or of dw) that is loaded serves two rows of x; what
+ * one of them lacks there is a zero that is multiplied after all. Inputs go in blocks: the lists of all pairs for one block lie one after the other, so
+ * that a pass streams through them while that block of w, or of dw, stays in the first-level cache. A worker owns a range of outputs, in the forward
+ * pass and in dw alike, so that its part of w never leaves its core. What a non-zero costs, against what the ports allow, is in docs/roofline.md. */
 
 #ifndef NN_SPARSE_H
 #define NN_SPARSE_H
@@ -18,61 +18,89 @@ static ptrdiff_t count_nonzero(const float *x, ptrdiff_t n) {
     return count;
 }
 
-/* Lists the inputs at which row x0 or x1 is not zero. x1 NULL: a pair of one, whose second values are zero. */
-static void sparse_pair(nn_sparse *s, ptrdiff_t pair, const float *x0, const float *x1, ptrdiff_t I) {
-    int32_t *index = s->index + pair * s->stride;
-    float *v0 = s->value + 2 * pair * s->stride, *v1 = v0 + s->stride;
+/* Where the lists of a section begin in those of a block. */
+INLINE ptrdiff_t section_start(const nn_sparse *s, ptrdiff_t block, int section) {
+    return block * s->room + s->first_pair[section] * s->entries + section * NN_SPARSE_MARGIN;
+}
+
+/* Adds to the lists of one block, from `at` on, inputs [i0, i1) of a pair; returns how many. x1 NULL: a pair of one, whose second values are zero. */
+INLINE ptrdiff_t list_pair(nn_sparse *s, ptrdiff_t at, uint16_t *touched, const float *x0, const float *x1, ptrdiff_t i0, ptrdiff_t i1) {
+    int32_t *input = s->input + at;
+    float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
     ptrdiff_t count = 0;
 #if defined(VEC_AVX512)
     __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    for (ptrdiff_t i = 0; i < I; i += VW, place = _mm512_add_epi32(place, _mm512_set1_epi32(VW))) {
-        const vmask tail = vtail(I - i);
+    for (ptrdiff_t i = i0; i < i1; i += VW, place = _mm512_add_epi32(place, _mm512_set1_epi32(VW))) {
+        const vmask tail = vtail(i1 - i);
         const vec a = vload_tail(x0 + i, tail), b = x1 ? vload_tail(x1 + i, tail) : vzero();
         const vmask here = (vmask)(_mm512_cmp_ps_mask(a, vzero(), _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(b, vzero(), _CMP_NEQ_UQ));
-        _mm512_storeu_si512(index + count, _mm512_maskz_compress_epi32(here, place));
+        _mm512_storeu_si512(input + count, _mm512_maskz_compress_epi32(here, place));
         vstore(v0 + count, _mm512_maskz_compress_ps(here, a));
         vstore(v1 + count, _mm512_maskz_compress_ps(here, b));
+        touched[i / 16] |= here;
         count += __builtin_popcount(here);
     }
 #else
-    for (ptrdiff_t i = 0; i < I; i++) { /* always stores, and moves on only past what counts */
+    for (ptrdiff_t i = i0; i < i1; i++) { /* always stores, and moves on only past what counts */
         const float a = x0[i], b = x1 ? x1[i] : 0.0f;
-        index[count] = (int32_t)i;
+        const bool here = (a != 0.0f) | (b != 0.0f);
+        input[count] = (int32_t)(i - i0);
         v0[count] = a;
         v1[count] = b;
-        count += (a != 0.0f) | (b != 0.0f);
+        touched[i / 16] |= (uint16_t)(here << i % 16);
+        count += here;
     }
 #endif
-    s->count[pair] = (int32_t)count;
+    return count;
 }
 
-/* One row of the pair list (M = 1) or both (M = 2), N words of outputs from column n. */
-INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask tail, float *a, const nn_sparse *s, ptrdiff_t pair, const float *w,
-                                const float *b, ptrdiff_t O, ptrdiff_t n, bool relu) {
-    vec sum[2][8];
-    const int32_t *index = s->index + pair * s->stride;
-    const float *v0 = s->value + 2 * pair * s->stride, *v1 = v0 + s->stride;
-    UNROLL
-    for (int j = 0; j < N; j++) sum[0][j] = b ? vload_part(b + n + j * VW, part, tail) : vzero();
-    UNROLL
-    for (int j = 0; j < N; j++) sum[1][j] = sum[0][j];
-    const ptrdiff_t count = s->count[pair];
-    for (ptrdiff_t k = 0; k < count; k++) {
-        const float *row = w + (ptrdiff_t)index[k] * O + n;
-        const vec left = vset(v0[k]), right = vset(v1[k]);
-        UNROLL
-        for (int j = 0; j < N; j++) {
-            const vec word = vload_part(row + j * VW, part, tail);
-            sum[0][j] = vfma(left, word, sum[0][j]);
-            if (M == 2) sum[1][j] = vfma(right, word, sum[1][j]);
+/* Makes a section of the lists of s from `rows` rows that lie at x[0], x[1] ..., the first of them being row 2 first_pair of the block of rows. */
+static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first_pair, const float *const *x, ptrdiff_t rows, ptrdiff_t I) {
+    uint16_t *touched = s->touched + section * s->words;
+    memset(touched, 0, (size_t)s->words * sizeof *touched);
+    s->first_pair[section] = (int32_t)first_pair;
+    s->last_pair[section] = (int32_t)(first_pair + (rows + 1) / 2);
+    ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
+    for (ptrdiff_t b = 0; b < s->blocks; b++) at[b] = section_start(s, b, section);
+    for (ptrdiff_t r = 0; r < rows; r += 2) {
+        const float *x1 = r + 1 < rows ? x[r + 1] : NULL;
+        for (ptrdiff_t b = 0; b < s->blocks; b++) {
+            const ptrdiff_t i0 = b * s->block, i1 = i0 + s->block < I ? i0 + s->block : I;
+            const ptrdiff_t count = list_pair(s, at[b], touched, x[r], x1, i0, i1);
+            s->count[b * s->pairs + first_pair + r / 2] = (int32_t)count;
+            at[b] += count;
         }
     }
-    UNROLL
-    for (int m = 0; m < M; m++) {
-        UNROLL
-        for (int j = 0; j < N; j++) {
-            const vec z = relu ? vrelu(sum[m][j]) : sum[m][j];
-            vstore_part(a + m * O + n + j * VW, z + 0.0f, part, tail);
+}
+
+/* The same from rows of a CSR matrix: row r has index[r][k] and value[r][k] for k < length[r], in order. */
+static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first_pair, const nn_csr_row *x, ptrdiff_t rows) {
+    uint16_t *touched = s->touched + section * s->words;
+    memset(touched, 0, (size_t)s->words * sizeof *touched);
+    s->first_pair[section] = (int32_t)first_pair;
+    s->last_pair[section] = (int32_t)(first_pair + (rows + 1) / 2);
+    ptrdiff_t start[NN_SPARSE_MAX_BLOCKS];
+    for (ptrdiff_t b = 0; b < s->blocks; b++) start[b] = section_start(s, b, section);
+    for (ptrdiff_t r = 0; r < rows; r += 2) {
+        const nn_csr_row none = {NULL, NULL, 0}, row[2] = {x[r], r + 1 < rows ? x[r + 1] : none};
+        ptrdiff_t k[2] = {0, 0};
+        for (ptrdiff_t b = 0; b < s->blocks; b++) {
+            const ptrdiff_t i0 = b * s->block, i1 = i0 + s->block;
+            ptrdiff_t at = start[b];
+            for (;;) { /* merges two sorted lists; INT32_MAX is behind the last input */
+                const int32_t i = k[0] < row[0].length ? row[0].index[k[0]] : INT32_MAX, j = k[1] < row[1].length ? row[1].index[k[1]] : INT32_MAX;
+                const int32_t least = i < j ? i : j;
+                if (least >= i1) break;
+                s->input[at] = (int32_t)(least - i0);
+                s->value[0][at] = i == least ? row[0].value[k[0]] : 0.0f;
+                s->value[1][at] = j == least ? row[1].value[k[1]] : 0.0f;
+                k[0] += i == least;
+                k[1] += j == least;
+                touched[least / 16] |= (uint16_t)(1 << least % 16);
+                at++;
+            }
+            s->count[b * s->pairs + first_pair + r / 2] = (int32_t)(at - start[b]);
+            start[b] = at;
         }
     }
 }
@@ -84,119 +112,208 @@ INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask 
 #define SPARSE_N 4
 #endif
 
-/* a of rows [2 p0, min(2 p1, R)) */
-static void sparse_forward(float *a, const nn_sparse *s, ptrdiff_t p0, ptrdiff_t p1, const float *w, const float *b, ptrdiff_t R, ptrdiff_t O,
-                           const nn_activation *activation, float parameter) {
+/* One pair (M = 2) or a single row (M = 1) and one block of inputs: N words of a (.., lda) go on from `start`, the bias or what the block before has
+ * left. */
+INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask tail, float *a, const float *start, ptrdiff_t lds, ptrdiff_t lda,
+                                const int32_t *input, const float *v0, const float *v1, ptrdiff_t count, const float *w, ptrdiff_t ldw, bool relu) {
+    vec sum[2][8];
+    UNROLL
+    for (int m = 0; m < M; m++) {
+        UNROLL
+        for (int j = 0; j < N; j++) sum[m][j] = start ? vload_part(start + m * lds + j * VW, part, tail) : vzero();
+    }
+    for (ptrdiff_t k = 0; k < count; k++) {
+        const float *row = w + (ptrdiff_t)input[k] * ldw;
+        const vec left = vset(v0[k]), right = vset(v1[k]);
+        UNROLL
+        for (int j = 0; j < N; j++) {
+            const vec word = vkeep(vload_part(row + j * VW, part, tail));
+            sum[0][j] = vfma(left, word, sum[0][j]);
+            if (M == 2) sum[1][j] = vfma(right, word, sum[1][j]);
+        }
+    }
+    UNROLL
+    for (int m = 0; m < M; m++) {
+        UNROLL
+        for (int j = 0; j < N; j++) {
+            const vec z = relu ? vrelu(sum[m][j]) : sum[m][j];
+            vstore_part(a + m * lda + j * VW, z + 0.0f, part, tail);
+        }
+    }
+}
+
+/* Asks for a part of the rows that come next: one for each pair that is worked on now, so that memory and arithmetic go on side by side. Part and
+ * block have the same place in a row. */
+INLINE void prefetch_ahead(const nn_ahead *ahead, ptrdiff_t pair, ptrdiff_t pairs, ptrdiff_t i0, ptrdiff_t i1) {
+    enum { LINE = 64 / sizeof(float) };
+    for (ptrdiff_t r = pair * ahead->count / pairs; r < (pair + 1) * ahead->count / pairs; r++) {
+        for (ptrdiff_t i = i0; i < i1; i += LINE) __builtin_prefetch(ahead->x[r] + i, 0, 2);
+    }
+}
+
+/* All blocks and pairs for N words of outputs from column n. */
+INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, const nn_sparse *s, int sections, const float *w, const float *b,
+                                 ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t n, bool relu, const nn_ahead *ahead) {
+    for (ptrdiff_t block = 0; block < s->blocks; block++) {
+        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < I ? i0 + s->block : I, lds = block ? O : 0;
+        const bool last = block + 1 == s->blocks;
+        for (int section = 0; section < sections; section++) {
+            ptrdiff_t at = section_start(s, block, section);
+            for (ptrdiff_t p = s->first_pair[section]; p < s->last_pair[section]; p++) {
+                const ptrdiff_t count = s->count[block * s->pairs + p];
+                const int32_t *input = s->input + at;
+                const float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
+                float *out = a + 2 * p * O + n;
+                const float *start = block ? out : b ? b + n : NULL;
+                at += count;
+                if (ahead) prefetch_ahead(ahead, p, (R + 1) / 2, i0, i1);
+                if (2 * p + 1 < R) {
+                    sparse_forward_tile(2, N, part, tail, out, start, lds, O, input, v0, v1, count, w + i0 * O + n, O, last && relu);
+                } else {
+                    sparse_forward_tile(1, N, part, tail, out, start, lds, O, input, v0, v1, count, w + i0 * O + n, O, last && relu);
+                }
+            }
+        }
+    }
+}
+
+/* One output per row: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
+static void sparse_forward_narrow(float *a, const nn_sparse *s, int sections, const float *w, const float *b, ptrdiff_t R) {
+    for (int section = 0; section < sections; section++) {
+        ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
+        for (ptrdiff_t block = 0; block < s->blocks; block++) at[block] = section_start(s, block, section);
+        for (ptrdiff_t p = s->first_pair[section]; p < s->last_pair[section]; p++) {
+            float lane[2][16] = {{0.0f}};
+            for (ptrdiff_t block = 0; block < s->blocks; block++) {
+                const ptrdiff_t end = at[block] + s->count[block * s->pairs + p];
+                for (ptrdiff_t k = at[block]; k < end; k++) {
+                    const ptrdiff_t i = block * s->block + s->input[k];
+                    for (int m = 0; m < 2; m++) lane[m][i % 16] = vfma_one(s->value[m][k], w[i], lane[m][i % 16]);
+                }
+                at[block] = end;
+            }
+            for (int m = 0; m < 2 && 2 * p + m < R; m++) a[2 * p + m] = join_chains(lane[m]) + (b ? b[0] : 0.0f) + 0.0f;
+        }
+    }
+}
+
+/* Columns [c0, c1) of a (R,O), of the pairs in all sections. */
+static void sparse_forward(float *a, const nn_sparse *s, int sections, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                           ptrdiff_t c0, ptrdiff_t c1, const nn_activation *activation, const nn_ahead *ahead) {
     const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
-    for (ptrdiff_t p = p0; p < p1; p++) {
-        float *rows = a + 2 * p * O;
-        ptrdiff_t n = 0;
-        if (2 * p + 1 < R) {
-            for (; n + SPARSE_N * VW <= O; n += SPARSE_N * VW) sparse_forward_tile(2, SPARSE_N, 0, none, rows, s, p, w, b, O, n, relu);
-            for (; n + 2 * VW <= O; n += 2 * VW) sparse_forward_tile(2, 2, 0, none, rows, s, p, w, b, O, n, relu);
-            for (; n < O; n += VW) sparse_forward_tile(2, 1, 1, vtail(O - n), rows, s, p, w, b, O, n, relu);
-        } else {
-            for (; n + SPARSE_N * VW <= O; n += SPARSE_N * VW) sparse_forward_tile(1, SPARSE_N, 0, none, rows, s, p, w, b, O, n, relu);
-            for (; n + 2 * VW <= O; n += 2 * VW) sparse_forward_tile(1, 2, 0, none, rows, s, p, w, b, O, n, relu);
-            for (; n < O; n += VW) sparse_forward_tile(1, 1, 1, vtail(O - n), rows, s, p, w, b, O, n, relu);
-        }
-    }
-    if (relu || activation->forward == linear_forward) return;
-    const ptrdiff_t first = 2 * p0, last = 2 * p1 < R ? 2 * p1 : R;
-    activation->forward(a + first * O, last - first, O, parameter);
-}
-
-/* The first place in a sorted list at which its index is not below i. */
-static ptrdiff_t first_at(const int32_t *index, ptrdiff_t count, ptrdiff_t i) {
-    ptrdiff_t low = 0;
-    while (low < count) {
-        const ptrdiff_t middle = (low + count) / 2;
-        if (index[middle] < i) {
-            low = middle + 1;
-        } else {
-            count = middle;
-        }
-    }
-    return low;
-}
-
-/* Sorts the pairs into a list per input i of [i0, i1): the rows at which it is not zero, and its values there. Each list has room for all rows, so
- * one pass is enough; a zero is stored and then overwritten. */
-static void sparse_columns(nn_sparse *s, ptrdiff_t R, ptrdiff_t i0, ptrdiff_t i1) {
-    memset(s->column_count + i0, 0, (size_t)(i1 - i0) * sizeof *s->column_count);
-    const ptrdiff_t room = s->rows + 1;
-    for (ptrdiff_t p = 0; 2 * p < R; p++) {
-        const int32_t *index = s->index + p * s->stride;
-        const float *v0 = s->value + 2 * p * s->stride, *v1 = v0 + s->stride;
-        const ptrdiff_t last = first_at(index, s->count[p], i1);
-        for (ptrdiff_t k = first_at(index, s->count[p], i0); k < last; k++) {
-            const ptrdiff_t i = index[k];
-            ptrdiff_t count = s->column_count[i];
-            nn_entry *list = s->column + i * room;
-            list[count] = (nn_entry){v0[k], (int32_t)(2 * p)};
-            count += v0[k] != 0.0f;
-            list[count] = (nn_entry){v1[k], (int32_t)(2 * p + 1)};
-            count += v1[k] != 0.0f;
-            s->column_count[i] = (int32_t)count;
-        }
-    }
-}
-
-/* N words of one row of dw from column n: into g, or, with finish FINISH_SGD, out of the weights at once. */
-INLINE void sparse_dw_tile(const int N, const int part, vmask tail, float *g, const float *start, const nn_entry *list, ptrdiff_t count,
-                           const float *dz, ptrdiff_t O, ptrdiff_t n, int finish, vec rate) {
-    vec sum[8];
-    UNROLL
-    for (int j = 0; j < N; j++) sum[j] = start ? vload_part(start + n + j * VW, part, tail) : vzero();
-    for (ptrdiff_t k = 0; k < count; k++) {
-        const vec left = vset(list[k].value);
-        const float *row = dz + (ptrdiff_t)list[k].row * O + n;
-        UNROLL
-        for (int j = 0; j < N; j++) sum[j] = vfma(left, vload_part(row + j * VW, part, tail), sum[j]);
-    }
-    UNROLL
-    for (int j = 0; j < N; j++) {
-        float *out = g + n + j * VW;
-        vec result = sum[j] + 0.0f;
-        if (finish == FINISH_SGD) result = vfnma(rate, result, vload_part(out, part, tail));
-        vstore_part(out, result, part, tail);
-    }
-}
-
-static void sparse_dw_row(float *g, const float *start, const nn_sparse *s, ptrdiff_t i, const float *dz, ptrdiff_t O, int finish, vec rate) {
-    const nn_entry *list = s->column + i * (s->rows + 1);
-    const ptrdiff_t count = s->column_count[i];
-    const vmask none = vtail(VW);
-    ptrdiff_t n = 0;
-    for (; n + 8 * VW <= O; n += 8 * VW) sparse_dw_tile(8, 0, none, g, start, list, count, dz, O, n, finish, rate);
-    for (; n + 4 * VW <= O; n += 4 * VW) sparse_dw_tile(4, 0, none, g, start, list, count, dz, O, n, finish, rate);
-    for (; n < O; n += VW) sparse_dw_tile(1, 1, vtail(O - n), g, start, list, count, dz, O, n, finish, rate);
-}
-
-/* Rows [i0, i1) of dw = start + xT dz; start as in dense_dw. */
-static void sparse_dw(float *dw, const float *start, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
-    for (ptrdiff_t i = i0; i < i1; i++) sparse_dw_row(dw + i * O, start ? start + i * O : NULL, s, i, dz, O, FINISH_STORE, vzero());
-}
-
-/* As dense_dw_update, O <= NN_SPARSE_MAX_OUTPUTS. SGD leaves a row alone that no row of the block touches; the other rules move every weight. */
-static void sparse_dw_update(float *w, float *const *slots, const float *start, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t i0,
-                             ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
-    if (rule->fused == FINISH_SGD) {
-        const vec rate = vset(step->c[0]);
-        for (ptrdiff_t i = i0; i < i1; i++) {
-            if (s->column_count[i] || start) sparse_dw_row(w + i * O, start ? start + i * O : NULL, s, i, dz, O, FINISH_SGD, rate);
-        }
+    ptrdiff_t n = c0;
+    if (O == 1) {
+        if (c0 < c1) sparse_forward_narrow(a, s, sections, w, b, R);
+        if (c0 < c1 && relu) activation->forward(a, R, 1, activation->parameter);
         return;
     }
-    float strip[GRADIENT_STRIP];
-    const ptrdiff_t rows = GRADIENT_STRIP / O;
-    for (ptrdiff_t i = i0; i < i1; i += rows) {
-        const ptrdiff_t m = i1 - i < rows ? i1 - i : rows, at = i * O;
-        for (ptrdiff_t r = 0; r < m; r++) sparse_dw_row(strip + r * O, start ? start + at + r * O : NULL, s, i + r, dz, O, FINISH_STORE, vzero());
-        float *slot[NN_MAX_SLOTS] = {NULL};
-        for (int k = 0; k < NN_MAX_SLOTS && rule->slots[k]; k++) slot[k] = slots[k] + at;
-        rule->update(w + at, slot, strip, m * O, m * O, 1, m * O, step);
+    for (; n + SPARSE_N * VW <= c1; n += SPARSE_N * VW, ahead = NULL)
+        sparse_forward_words(SPARSE_N, 0, none, a, s, sections, w, b, R, I, O, n, relu, ahead);
+    for (; n + 4 * VW <= c1; n += 4 * VW, ahead = NULL) sparse_forward_words(4, 0, none, a, s, sections, w, b, R, I, O, n, relu, ahead);
+    for (; n < c1; n += VW, ahead = NULL) sparse_forward_words(1, 1, vtail(c1 - n), a, s, sections, w, b, R, I, O, n, relu, ahead);
+}
+
+/* Adds what one pair (M = 2) or row (M = 1) gives to N words of g, the gradient of a block of inputs. */
+INLINE void sparse_dw_tile(const int M, const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz,
+                           const int32_t *input, const float *v0, const float *v1, ptrdiff_t count) {
+    vec word[2][8];
+    UNROLL
+    for (int m = 0; m < M; m++) {
+        UNROLL
+        for (int j = 0; j < N; j++) word[m][j] = vload_part(dz + m * ldz + j * VW, part, tail);
+    }
+    for (ptrdiff_t k = 0; k < count; k++) {
+        float *row = g + (ptrdiff_t)input[k] * ldg;
+        const vec left = vset(v0[k]), right = vset(v1[k]);
+        UNROLL
+        for (int j = 0; j < N; j++) {
+            vec sum = vfma(left, word[0][j], vload_part(row + j * VW, part, tail));
+            if (M == 2) sum = vfma(right, word[1][j], sum);
+            vstore_part(row + j * VW, sum, part, tail);
+        }
+    }
+}
+
+/* The same of all pairs, for N words from column n of dz (R,O); column 0 of g is where the first of them goes. */
+INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, const nn_sparse *s, int sections,
+                            ptrdiff_t block, ptrdiff_t R, ptrdiff_t O) {
+    for (int section = 0; section < sections; section++) {
+        ptrdiff_t at = section_start(s, block, section);
+        for (ptrdiff_t p = s->first_pair[section]; p < s->last_pair[section]; p++) {
+            const ptrdiff_t count = s->count[block * s->pairs + p];
+            const float *rows = dz + 2 * p * O;
+            if (2 * p + 1 < R) {
+                sparse_dw_tile(2, N, part, tail, g, ldg, rows, O, s->input + at, s->value[0] + at, s->value[1] + at, count);
+            } else {
+                sparse_dw_tile(1, N, part, tail, g, ldg, rows, O, s->input + at, s->value[0] + at, s->value[1] + at, count);
+            }
+            at += count;
+        }
+    }
+}
+
+/* g (block, ldg) += the gradient of one block of inputs, columns [c0, c1) of the layer. */
+static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, const nn_sparse *s, int sections, ptrdiff_t block, ptrdiff_t R, ptrdiff_t O,
+                            ptrdiff_t c0, ptrdiff_t c1) {
+    const vmask none = vtail(VW);
+    ptrdiff_t n = c0;
+    for (; n + SPARSE_N * VW <= c1; n += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + n - c0, ldg, dz + n, s, sections, block, R, O);
+    for (; n + 4 * VW <= c1; n += 4 * VW) sparse_dw_words(4, 0, none, g + n - c0, ldg, dz + n, s, sections, block, R, O);
+    for (; n < c1; n += VW) sparse_dw_words(1, 1, vtail(c1 - n), g + n - c0, ldg, dz + n, s, sections, block, R, O);
+}
+
+/* Columns [c0, c1) of dw (I,O) += xT dz. */
+static void sparse_dw(float *dw, const float *dz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1) {
+    for (ptrdiff_t block = 0; block < s->blocks; block++)
+        sparse_dw_block(dw + block * s->block * O + c0, O, dz, s, sections, block, R, O, c0, c1);
+}
+
+/* SGD with the gradient of a single row: each weight that it touches is read and written once. */
+static void sparse_sgd_single(float *w, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1, vec rate) {
+    for (ptrdiff_t block = 0; block < s->blocks; block++) {
+        const ptrdiff_t at = section_start(s, block, 0), i0 = block * s->block;
+        for (ptrdiff_t k = at; k < at + s->count[block * s->pairs]; k++) {
+            float *row = w + (i0 + s->input[k]) * O + c0;
+            const vec x = vset(s->value[0][k]);
+            FOR_WORDS(c1 - c0, {
+                const vec g = vfma(x, vload_part(dz + c0 + i, PART, tail), vzero()) + 0.0f;
+                vstore_part(row + i, vfnma(rate, g, vload_part(row + i, PART, tail)), PART, tail);
+            });
+        }
+    }
+}
+
+/* Columns [c0, c1) of the gradient of a batch of one block, given to the rule block of inputs by block of inputs. strip (block, c1 - c0): zeros, and
+ * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
+static void sparse_dw_update(float *w, float *const *slots, float *strip, const float *dz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t I,
+                             ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1, const nn_rule *rule, const nn_step *step) {
+    const ptrdiff_t width = c1 - c0;
+    const bool sgd = rule->fused == FINISH_SGD;
+    if (sgd && R == 1) {
+        sparse_sgd_single(w, dz, s, O, c0, c1, vset(step->c[0]));
+        return;
+    }
+    for (ptrdiff_t block = 0; block < s->blocks; block++) {
+        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < I ? i0 + s->block : I;
+        sparse_dw_block(strip, width, dz, s, sections, block, R, O, c0, c1);
+        if (sgd) {
+            for (ptrdiff_t group = i0; group < i1; group += 16) {
+                unsigned touched = 0;
+                for (int section = 0; section < sections; section++) touched |= s->touched[section * s->words + group / 16];
+                for (; touched; touched &= touched - 1) {
+                    const ptrdiff_t i = group + __builtin_ctz(touched);
+                    float *g = strip + (i - i0) * width;
+                    rule->update(w + i * O + c0, slots, g, O, width, 1, width, step);
+                    memset(g, 0, (size_t)width * sizeof *g);
+                }
+            }
+        } else {
+            float *slot[NN_MAX_SLOTS] = {NULL};
+            for (int k = 0; k < NN_MAX_SLOTS && rule->slots[k]; k++) slot[k] = slots[k] + i0 * O + c0;
+            rule->update(w + i0 * O + c0, slot, strip, O, width, i1 - i0, width, step);
+            memset(strip, 0, (size_t)((i1 - i0) * width) * sizeof *strip);
+        }
     }
 }
 

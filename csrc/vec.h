@@ -91,6 +91,19 @@ INLINE vec vsqrt(vec a) {
 typedef int32_t ivec __attribute__((vector_size(4 * VW)));
 
 INLINE vec vzero(void) { return vset(0.0f); }
+
+/* One float of the same arithmetic. */
+INLINE float vfma_one(float a, float b, float c) { return vfma(vset(a), vset(b), vset(c))[0]; }
+
+/* The word in a register: else a compiler may load it again for each use, and loads are what is scarce. */
+INLINE vec vkeep(vec a) {
+#if defined(VEC_AVX512) || defined(VEC_AVX2)
+    __asm__("" : "+v"(a));
+#elif defined(VEC_NEON)
+    __asm__("" : "+w"(a));
+#endif
+    return a;
+}
 INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec vabs(vec a) { return (vec)((ivec)a & 0x7fffffff); }
 

@@ -65,7 +65,7 @@ cdef extern from "kernels.h" nogil:
         void (*dense_dw)(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*dense_dw_update)(float *, float **, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                                 const nn_rule *, const nn_step *) noexcept nogil
-        void (*dense_db)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*dense_db)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*transpose)(float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         cbool (*math)(float *, const float *, ptrdiff_t, const char *) noexcept nogil
@@ -91,9 +91,15 @@ cdef extern from "net.h" nogil:
         int64_t step
         ptrdiff_t metrics_count
         int skip_choice
-        const float *seen_x
+        const void *seen_x
+    ctypedef struct nn_csr:
+        const int64_t *start
+        const int32_t *index
+        const float *value
+        ptrdiff_t longest
     ctypedef struct nn_data:
         const float *x
+        nn_csr csr
         nn_targets y
         const float *weight
         ptrdiff_t n
@@ -105,7 +111,7 @@ cdef extern from "net.h" nogil:
     nn_status nn_evaluate(nn_net *, const nn_data *, double *, nn_poll, void *)
     void nn_set_num_threads(int)
     int nn_num_threads()
-    nn_status nn_predict(const nn_net *, float *, const float *, ptrdiff_t, nn_poll, void *)
+    nn_status nn_predict(const nn_net *, float *, const nn_data *, nn_poll, void *)
 
 cdef extern from "random.h" nogil:
     void nn_random_uniform(double *, ptrdiff_t, uint64_t, uint64_t)
@@ -561,13 +567,14 @@ cdef class Net:
         self.check(status, context, 0)
 
     def predict(self, x, out, progress):
-        cdef const float *rows = matrix(x, "x", -1, self.net.layers[0].inputs)
-        cdef Py_ssize_t n = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
-        cdef float *result = matrix(out, "out", n, self.net.layers[self.net.depth - 1].outputs, True)
+        cdef nn_data data
+        data.x = matrix(x, "x", -1, self.net.layers[0].inputs)
+        data.n = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
+        cdef float *result = matrix(out, "out", data.n, self.net.layers[self.net.depth - 1].outputs, True)
         cdef nn_status status
         context = Poll(progress)
         with nogil:
-            status = nn_predict(self.net, result, rows, n, poll, <void *> context)
+            status = nn_predict(self.net, result, &data, poll, <void *> context)
         self.check(status, context, 0)
 
     cdef object check(self, nn_status status, Poll context, int64_t batch):
@@ -663,7 +670,7 @@ def dense_backward(dw, db, dx, dz, x, w, wt):
     with nogil:
         mode = nn_float_mode_enter()
         kernels.dense_dw(pdw, NULL, pz, px, R, I, O, 0, I)
-        kernels.dense_db(pdb, NULL, pz, R, O)
+        kernels.dense_db(pdb, NULL, pz, R, O, O)
         if pdx != NULL:
             kernels.transpose(pwt, pw, I, O, 0, I)
             kernels.dense_dx(pdx, pz, pwt, R, I, O)
@@ -721,7 +728,7 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
             kernels.dense_dx(pdx, pz, pwt, R, I, O)
         kernels.dense_dw_update(pw, memory_w, NULL, pz, px, R, I, O, 0, I, row, &constants)
         if pb != NULL:
-            kernels.dense_db(pdb, NULL, pz, R, O)
+            kernels.dense_db(pdb, NULL, pz, R, O, O)
             row.update(pb, memory_b, pdb, O, O, 1, O, &constants)
         nn_float_mode_leave(mode)
 
