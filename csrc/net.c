@@ -35,6 +35,7 @@
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
 #define SKIP_MIN_OUTPUTS 32 /* that a worker must have for itself */
+#define PACK_BATCHES 16     /* steps that are worth it to pack the first layer's weights by workers */
 
 /* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds,
  * of which a core makes some 60 in a nanosecond. */
@@ -104,11 +105,13 @@ struct nn_workspace {
     ptrdiff_t rows;
     ptrdiff_t longest;   /* entries of a row that there is room for; 0: no lists, rows are gathered into x */
     bool several_blocks; /* there is room for the gradient of a batch of many blocks */
+    bool pack;           /* there is room for packed weights */
     float *x;            /* (rows, inputs) */
     nn_sparse sparse[2]; /* the lists of this block and of the next, in turns */
     float *strip;        /* (inputs of a block, outputs of the first layer): zeros between two steps */
-    float *first[2];     /* a of the first layer (rows, outputs), in turns if there are lists */
-    float **a, **dz;     /* per layer (rows, outputs); a from the second layer on */
+    float *panel;        /* (rows, outputs of the first layer), panel by panel */
+    float *packed;       /* w of the first layer and its slots, panel by panel, if asked for */
+    float **a, **dz;     /* per layer (rows, outputs) */
     float *wt;           /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
     float *gradient;     /* flat as params, if several_blocks */
     float *row_loss, *weight, *values, *probability;
@@ -148,10 +151,10 @@ static void size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t
     const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 15) / 16 * 16;
     s->block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK;
     s->blocks = (inputs + s->block - 1) / s->block;
-    s->pairs = (rows + 1) / 2;
-    s->words = (inputs + 15) / 16;
+    s->counts = line((rows + 1) / 2 + sections * NN_SPARSE_MARGIN);
+    s->words = 2 * line((inputs + 31) / 32);
     s->entries = 2 * longest < s->block ? 2 * longest : s->block;
-    if (!multiply(s->pairs, s->entries, &s->room)) *fits = false;
+    if (!multiply((rows + 1) / 2, s->entries, &s->room)) *fits = false;
     s->room = line(s->room + sections * NN_SPARSE_MARGIN);
 }
 
@@ -160,19 +163,19 @@ static void take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists,
     s->input = (int32_t *)take(lists, listed, s->blocks, s->room, fits);
     s->value[0] = take(lists, listed, s->blocks, s->room, fits);
     s->value[1] = take(lists, listed, s->blocks, s->room, fits);
-    s->count = (int32_t *)take(base, used, s->blocks, s->pairs, fits);
-    s->touched = (uint16_t *)take(base, used, sections, (s->words + 1) / 2, fits);
-    s->first_pair = (int32_t *)take(base, used, sections, 1, fits);
-    s->last_pair = (int32_t *)take(base, used, sections, 1, fits);
+    s->count = (int32_t *)take(base, used, s->blocks, s->counts, fits);
+    s->touched = (uint16_t *)take(base, used, sections, s->words / 2, fits);
+    s->range = (int32_t *)take(base, used, sections, NN_SPARSE_MARGIN, fits);
 }
 
 /* Two passes over the same list: the first adds up, the second hands out. */
-static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest) {
+static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, bool pack) {
     nn_workspace *ws = calloc(1, sizeof *ws);
     if (!ws) return NULL;
     ws->rows = rows;
     ws->several_blocks = several_blocks;
     ws->longest = longest;
+    ws->pack = pack;
     ws->a = calloc((size_t)net->depth, sizeof *ws->a);
     ws->dz = calloc((size_t)net->depth, sizeof *ws->dz);
     if (!ws->a || !ws->dz) goto no_memory;
@@ -181,19 +184,21 @@ static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool sever
         float *base = ws->memory, *lists = ws->lists;
         ptrdiff_t used = 0, listed = 0;
         bool fits = true;
-        ws->first[0] = take(base, &used, rows, net->layers[0].outputs, &fits);
-        ws->first[1] = longest ? take(base, &used, rows, net->layers[0].outputs, &fits) : ws->first[0];
         if (longest) {
             for (int turn = 0; turn < 2; turn++) {
                 size_lists(&ws->sparse[turn], rows, inputs, longest, NN_MAX_THREADS, &fits);
                 take_lists(&ws->sparse[turn], base, &used, lists, &listed, NN_MAX_THREADS, &fits);
             }
             ws->strip = take(base, &used, ws->sparse[0].block, net->layers[0].outputs, &fits);
+            ws->panel = take(base, &used, rows, net->layers[0].outputs, &fits);
+            ptrdiff_t weights = 0;
+            if (pack && !multiply(net->layers[0].inputs, net->layers[0].outputs, &weights)) fits = false;
+            ws->packed = take(base, &used, 1 + NN_MAX_SLOTS, line(weights), &fits);
         } else {
             ws->x = take(base, &used, rows, inputs, &fits);
         }
         for (ptrdiff_t l = 0; l < net->depth; l++) {
-            if (l) ws->a[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
+            ws->a[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
             ws->dz[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
         }
         ws->wt = take(base, &used, net->size, 1, &fits);
@@ -217,10 +222,11 @@ no_memory:
 }
 
 /* Makes room for blocks of `rows` rows, with lists of rows of `longest` entries (0: without lists); keeps what is large enough. */
-static bool reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest) {
+static bool reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, bool pack) {
     nn_workspace *ws = net->workspace;
-    if (ws && ws->rows >= rows && (ws->several_blocks || !several_blocks) && ws->longest >= longest && !ws->longest == !longest) return true;
-    nn_workspace *larger = workspace_new(net, rows, several_blocks, longest);
+    if (ws && ws->rows >= rows && ws->several_blocks >= several_blocks && ws->longest >= longest && !ws->longest == !longest && ws->pack >= pack)
+        return true;
+    nn_workspace *larger = workspace_new(net, rows, several_blocks, longest, pack);
     if (!larger) return false;
     workspace_free(ws);
     net->workspace = larger;
@@ -279,9 +285,6 @@ static void layer_forward(const nn_net *net, ptrdiff_t l, const nn_activation *a
     }
 }
 
-/* a of layer l. The first one alternates: a worker may begin the next block while another still needs this one. */
-static float *outputs_of(const nn_workspace *ws, ptrdiff_t l, int turn) { return l ? ws->a[l] : ws->first[turn]; }
-
 /* What layer l applies to its sums. A linked last layer stops at its logits: activations[0] is the identity. */
 static const nn_activation *activation_of(const nn_net *net, ptrdiff_t l) {
     return net->linked && l == net->depth - 1 ? &net->kernels->activations[0] : net->layers[l].activation;
@@ -289,14 +292,14 @@ static const nn_activation *activation_of(const nn_net *net, ptrdiff_t l) {
 
 /* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where the sums of the first layer are there already.
  * train: also the gradient of the last layer. */
-static void forward_rows(const nn_net *net, const nn_workspace *ws, int turn, const float *x, nn_targets y, const float *weight, ptrdiff_t r0,
-                         ptrdiff_t r1, bool train, float scale) {
+static void forward_rows(const nn_net *net, const nn_workspace *ws, const float *x, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1,
+                         bool train, float scale) {
     const ptrdiff_t R = r1 - r0, last = net->depth - 1, K = net->layers[last].outputs;
     const float *in = x ? x + r0 * net->layers[0].inputs : NULL;
     for (ptrdiff_t l = 0; l <= last; l++) {
         const nn_layer *layer = &net->layers[l];
         const nn_activation *activation = activation_of(net, l);
-        float *out = outputs_of(ws, l, turn) + r0 * layer->outputs;
+        float *out = ws->a[l] + r0 * layer->outputs;
         if (in) {
             layer_forward(net, l, activation, out, in, R);
         } else if (!activation->fused) {
@@ -305,7 +308,7 @@ static void forward_rows(const nn_net *net, const nn_workspace *ws, int turn, co
         in = out;
     }
     const nn_layer *layer = &net->layers[last];
-    float *a = outputs_of(ws, last, turn) + r0 * K, *dz = ws->dz[last] + r0 * K;
+    float *a = ws->a[last] + r0 * K, *dz = ws->dz[last] + r0 * K;
     const nn_targets rows = {y.labels ? y.labels + r0 : NULL, y.values ? y.values + r0 * K : NULL};
     if (weight) weight += r0;
     if (net->linked) {
@@ -323,7 +326,7 @@ static void forward_rows(const nn_net *net, const nn_workspace *ws, int turn, co
 }
 
 /* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. */
-static void backward_rows(const nn_net *net, const nn_workspace *ws, int turn, ptrdiff_t r0, ptrdiff_t r1) {
+static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0, ptrdiff_t r1) {
     const ptrdiff_t R = r1 - r0;
     for (ptrdiff_t l = net->depth - 1; l > 0; l--) {
         const nn_layer *above = &net->layers[l], *below = &net->layers[l - 1];
@@ -334,7 +337,7 @@ static void backward_rows(const nn_net *net, const nn_workspace *ws, int turn, p
         } else {
             memcpy(da, dz, (size_t)(R * above->outputs) * sizeof *da);
         }
-        below->activation->backward(da, da, outputs_of(ws, l - 1, turn) + r0 * below->outputs, R, below->outputs, below->parameter);
+        below->activation->backward(da, da, ws->a[l - 1] + r0 * below->outputs, R, below->outputs, below->parameter);
     }
 }
 
@@ -347,6 +350,7 @@ typedef struct nn_pass {
     ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
     bool listed;        /* the first layer works on lists */
+    bool packed;        /* on packed weights, for this stretch */
     int64_t first_step; /* updates made before */
     const double *hyper;
     double *totals;
@@ -440,20 +444,73 @@ static void list_section(const nn_section *section, const nn_pass *pass, nn_spar
     }
 }
 
-/* The outputs of the first layer that a worker owns where zeros are skipped. */
-static void share_outputs(const nn_net *net, int thread, int threads, ptrdiff_t *c0, ptrdiff_t *c1) {
-    share(net->layers[0].outputs, 16, thread, threads, c0, c1);
+/* Where zeros are skipped a worker owns a panel of the first layer: outputs [c0, c0 + n), of w and of what it makes from it. Panels that lie side by
+ * side in memory are pulled to and fro between the cores, because a processor fetches lines ahead past the end of each row; so what is written in
+ * every step lies panel by panel instead, and w and its slots are packed like that for as long as a stretch of many steps lasts. */
+typedef struct nn_panel {
+    ptrdiff_t c0, n;
+    float *w, *slots[NN_MAX_SLOTS];
+    ptrdiff_t ldw;
+    float *a; /* (rows, lda) */
+    ptrdiff_t lda;
+} nn_panel;
+
+static nn_panel find_panel(const nn_pass *pass, const nn_workspace *ws, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const nn_layer *layer = &net->layers[0];
+    const ptrdiff_t I = layer->inputs, O = layer->outputs;
+    nn_panel panel = {.a = ws->a[0], .lda = O, .ldw = O};
+    ptrdiff_t c1;
+    share(O, 16, thread, threads, &panel.c0, &c1);
+    panel.n = c1 - panel.c0;
+    if (threads > 1) {
+        panel.a = ws->panel + ws->rows * panel.c0;
+        panel.lda = panel.n;
+    }
+    if (pass->packed) {
+        panel.ldw = panel.n;
+        panel.w = ws->packed + I * panel.c0;
+        for (int s = 0; s < NN_MAX_SLOTS; s++) panel.slots[s] = net->slots[s] ? panel.w + (s + 1) * line(I * O) : NULL;
+    } else {
+        panel.w = net->params + layer->w + panel.c0;
+        for (int s = 0; s < NN_MAX_SLOTS; s++) panel.slots[s] = net->slots[s] ? net->slots[s] + layer->w + panel.c0 : NULL;
+    }
+    return panel;
+}
+
+/* Copies a worker's panel of w and slots to where it is packed, or back. */
+static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
+    const nn_net *net = pass->net;
+    const nn_layer *layer = &net->layers[0];
+    for (int s = -1; s < NN_MAX_SLOTS; s++) {
+        float *flat = s < 0 ? net->params : net->slots[s], *packed = s < 0 ? panel->w : panel->slots[s];
+        for (ptrdiff_t i = 0; flat && i < layer->inputs; i++) {
+            float *row = flat + layer->w + i * layer->outputs + panel->c0, *copy = packed + i * panel->n;
+            memcpy(back ? row : copy, back ? copy : row, (size_t)panel->n * sizeof *row);
+        }
+    }
 }
 
 /* The first layer's sums for all R rows of a block, of the outputs of this worker. */
-static void forward_lists(const nn_pass *pass, const nn_workspace *ws, int turn, ptrdiff_t R, const nn_section *next, int thread, int threads) {
+static void forward_lists(const nn_pass *pass, const nn_workspace *ws, const nn_panel *panel, int turn, ptrdiff_t R, const nn_section *next,
+                          int threads) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
     const nn_ahead ahead = {next->x, next->rows};
-    ptrdiff_t c0, c1;
-    share_outputs(net, thread, threads, &c0, &c1);
-    net->kernels->sparse_forward(ws->first[turn], &ws->sparse[turn], threads, net->params + layer->w, layer->bias ? net->params + layer->b : NULL, R,
-                                 layer->inputs, layer->outputs, c0, c1, activation_of(net, 0), pass->data->x ? &ahead : NULL);
+    net->kernels->sparse_forward(panel->a, panel->lda, &ws->sparse[turn], threads, panel->w, panel->ldw,
+                                 layer->bias ? net->params + layer->b + panel->c0 : NULL, R, layer->inputs, panel->n, activation_of(net, 0),
+                                 pass->data->x ? &ahead : NULL);
+}
+
+/* Rows [r0, r1) of the first layer from the panels of all workers. */
+static void join_panels(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0, ptrdiff_t r1, int threads) {
+    const ptrdiff_t O = net->layers[0].outputs;
+    for (int thread = 0; thread < threads; thread++) {
+        ptrdiff_t c0, c1;
+        share(O, 16, thread, threads, &c0, &c1);
+        for (ptrdiff_t r = r0; r < r1; r++)
+            memcpy(ws->a[0] + r * O + c0, ws->panel + ws->rows * c0 + r * (c1 - c0), (size_t)(c1 - c0) * sizeof(float));
+    }
 }
 
 /* One block of rows of a batch, and its place there. */
@@ -479,43 +536,38 @@ static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, co
 }
 
 /* The same of the first layer's weights where zeros are skipped. */
-static void update_lists(nn_net *net, nn_workspace *ws, float *const *slots, const nn_part *part, ptrdiff_t c0, ptrdiff_t c1, int threads) {
+static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_part *part, int threads) {
     const nn_kernels *k = net->kernels;
     const nn_layer *layer = &net->layers[0];
     const nn_sparse *lists = &ws->sparse[part->turn];
-    const ptrdiff_t I = layer->inputs, O = layer->outputs, n = c1 - c0;
-    float *w = net->params + layer->w, *strip = ws->strip + lists->block * c0;
+    const ptrdiff_t I = layer->inputs, O = layer->outputs, n = panel->n;
+    const float *dz = ws->dz[0] + panel->c0;
     if (part->first && part->last) {
-        k->sparse_dw_update(w, slots, strip, ws->dz[0], lists, threads, part->R, I, O, c0, c1, net->rule, part->step);
+        float *strip = ws->strip + lists->block * panel->c0;
+        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, threads, part->R, I, n, net->rule, part->step);
         return;
     }
-    float *gradient = ws->gradient + layer->w, *shifted[NN_MAX_SLOTS];
-    if (part->first) {
-        for (ptrdiff_t i = 0; i < I; i++) memset(gradient + i * O + c0, 0, (size_t)n * sizeof *gradient);
-    }
-    k->sparse_dw(gradient, ws->dz[0], lists, threads, part->R, O, c0, c1);
-    if (!part->last) return;
-    for (int s = 0; s < NN_MAX_SLOTS; s++) shifted[s] = slots[s] ? slots[s] + c0 : NULL;
-    net->rule->update(w + c0, shifted, gradient + c0, O, O, I, n, part->step);
+    float *gradient = ws->gradient + layer->w + I * panel->c0;
+    if (part->first) memset(gradient, 0, (size_t)(I * n) * sizeof *gradient);
+    k->sparse_dw(gradient, dz, O, lists, threads, part->R, n);
+    if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step);
 }
 
 /* The gradient of a worker's share of all weights over one block, and in the last block of a batch the update. */
-static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_part *part, int thread, int threads) {
+static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *panel, const nn_part *part, int thread, int threads) {
     nn_net *net = pass->net;
     const nn_kernels *k = net->kernels;
     for (ptrdiff_t l = 0; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (!layer->dense) continue;
         const ptrdiff_t I = layer->inputs, O = layer->outputs, R = part->R;
-        const float *x = l ? outputs_of(ws, l - 1, part->turn) : ws->x, *dz = ws->dz[l];
+        const float *x = l ? ws->a[l - 1] : ws->x, *dz = ws->dz[l];
         float *w = net->params + layer->w, *slots[NN_MAX_SLOTS];
         for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
         ptrdiff_t first, last;
         if (l == 0 && pass->listed) {
-            share_outputs(net, thread, threads, &first, &last);
-            if (first == last) continue;
-            update_lists(net, ws, slots, part, first, last, threads);
-            if (layer->bias) update_bias(net, ws, layer, dz, part, first, last);
+            update_lists(net, ws, panel, part, threads);
+            if (layer->bias) update_bias(net, ws, layer, dz, part, panel->c0, panel->c0 + panel->n);
             continue;
         }
         share(I, 12, thread, threads, &first, &last);
@@ -537,7 +589,7 @@ static bool add_row_losses(const nn_workspace *ws, ptrdiff_t R, double *loss) {
 }
 
 /* The rows of a worker in one block, from the inputs (or the sums of the first layer) to all dz. */
-static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, int turn, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
+static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
     const nn_net *net = pass->net;
     const nn_data *data = pass->data;
     const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
@@ -554,8 +606,9 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, int turn, ptr
     share(R, 4, thread, threads, &r0, &r1);
     if (r0 < r1) {
         if (pass->train) gather(pass, ws, place, R, r0, r1);
-        forward_rows(net, ws, turn, x, y, weight, r0, r1, pass->train, 1.0f / (float)B);
-        if (pass->train) backward_rows(net, ws, turn, r0, r1);
+        if (pass->listed && threads > 1) join_panels(net, ws, r0, r1, threads);
+        forward_rows(net, ws, x, y, weight, r0, r1, pass->train, 1.0f / (float)B);
+        if (pass->train) backward_rows(net, ws, r0, r1);
     }
     return y;
 }
@@ -569,7 +622,10 @@ static void pass_worker(void *context, int thread, int threads) {
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
     nn_part part = {.turn = 0};
     nn_section section;
+    nn_panel panel;
     if (pass->listed) {
+        panel = find_panel(pass, ws, thread, threads);
+        if (pass->packed) copy_panel(pass, &panel, false);
         find_section(&section, pass, pass->start, block_rows(pass, pass->start), thread, threads);
         list_section(&section, pass, &ws->sparse[0], thread);
         nn_barrier_wait(&pass->barrier, threads);
@@ -591,11 +647,11 @@ static void pass_worker(void *context, int thread, int threads) {
             if (thread == 0) pass->unpolled += R;
             if (pass->listed) {
                 find_section(&section, pass, place + R, next, thread, threads);
-                forward_lists(pass, ws, part.turn, R, &section, thread, threads);
+                forward_lists(pass, ws, &panel, part.turn, R, &section, threads);
             }
             nn_barrier_wait(&pass->barrier, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;
-            const nn_targets y = pass_rows(pass, ws, part.turn, place, R, B, thread, threads);
+            const nn_targets y = pass_rows(pass, ws, place, R, B, thread, threads);
             if (pass->listed) list_section(&section, pass, &ws->sparse[!part.turn], thread);
             nn_barrier_wait(&pass->barrier, threads); /* all dz, row losses and the next lists are there */
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
@@ -604,9 +660,9 @@ static void pass_worker(void *context, int thread, int threads) {
             }
             if (thread == 0) {
                 for (ptrdiff_t m = 0; m < net->metrics_count; m++)
-                    sums[1 + m] += net->metrics[m]->sum(outputs_of(ws, net->depth - 1, part.turn), y, R, K);
+                    sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
             }
-            if (pass->train) update_share(pass, ws, &part, thread, threads);
+            if (pass->train) update_share(pass, ws, &panel, &part, thread, threads);
             part.turn = !part.turn;
         }
         if (thread != 0) continue;
@@ -615,6 +671,7 @@ static void pass_worker(void *context, int thread, int threads) {
         pass->batches++;
     }
 leave:
+    if (pass->packed) copy_panel(pass, &panel, true);
     nn_float_mode_leave(mode);
 }
 
@@ -703,13 +760,14 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
     }
     const ptrdiff_t most = net->skip_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
     *batches = 0;
-    if (!reserve(net, batch_size < most ? batch_size : most, batch_size > most, longest_row(net, data, net->skip_zeros))) return NN_NO_MEMORY;
+    const int workers = workers_for_step(net, batch_size);
+    const bool pack = net->skip_zeros && workers > 1 && (stop - start) / batch_size >= PACK_BATCHES;
+    if (!reserve(net, batch_size < most ? batch_size : most, batch_size > most, longest_row(net, data, net->skip_zeros), pack)) return NN_NO_MEMORY;
     for (ptrdiff_t l = 1; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (layer->dense)
             net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
     }
-    const int workers = workers_for_step(net, batch_size);
     nn_pass pass = {.net = net,
                     .data = data,
                     .order = order,
@@ -730,6 +788,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         pass.start = pass.stop;
         pass.stop = stop - pass.start <= rows ? stop : pass.start + rows;
         pass.first_step = net->step;
+        pass.packed = pack && many && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
         const double begun = now();
         nn_pool_run(pass_worker, &pass, many ? workers : 1);
         net->pace.row_ns[many] = (now() - begun) / (double)(pass.stop - pass.start);
@@ -743,7 +802,7 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
     /* A workspace with lists serves rows that are read where they lie as well. */
     const ptrdiff_t longest = !listed && net->workspace ? net->workspace->longest : longest_row(net, data, listed);
     const ptrdiff_t most = longest ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, rows = data->n < most ? data->n : most;
-    if (!reserve(net, rows, false, longest)) return NN_NO_MEMORY;
+    if (!reserve(net, rows, false, longest, false)) return NN_NO_MEMORY;
     nn_pass pass = {.net = net,
                     .data = data,
                     .end = data->n,
@@ -794,8 +853,8 @@ static void predict_lists(const prediction *p, nn_sparse *lists, float *a, ptrdi
     nn_csr_row rows[PREDICT_ROWS];
     for (ptrdiff_t r = 0; r < R; r++) rows[r] = csr_row(&p->data->csr, first + r);
     k->sparse_gather_csr(lists, 0, 0, rows, R);
-    k->sparse_forward(a, lists, 1, p->net->params + layer->w, layer->bias ? p->net->params + layer->b : NULL, R, layer->inputs, layer->outputs, 0,
-                      layer->outputs, layer->activation, NULL);
+    k->sparse_forward(a, layer->outputs, lists, 1, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL, R,
+                      layer->inputs, layer->outputs, layer->activation, NULL);
     if (!layer->activation->fused) layer->activation->forward(a, R, layer->outputs, layer->parameter);
 }
 

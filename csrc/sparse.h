@@ -18,9 +18,25 @@ static ptrdiff_t count_nonzero(const float *x, ptrdiff_t n) {
     return count;
 }
 
-/* Where the lists of a section begin in those of a block. */
+/* The pairs [first, last) of a section. */
+INLINE ptrdiff_t first_pair(const nn_sparse *s, int section) { return s->range[section * NN_SPARSE_MARGIN]; }
+INLINE ptrdiff_t last_pair(const nn_sparse *s, int section) { return s->range[section * NN_SPARSE_MARGIN + 1]; }
+
+/* Where the lists of a section begin in those of a block, and where the counts of their pairs lie. Sections never share a cache line. */
 INLINE ptrdiff_t section_start(const nn_sparse *s, ptrdiff_t block, int section) {
-    return block * s->room + s->first_pair[section] * s->entries + section * NN_SPARSE_MARGIN;
+    return block * s->room + first_pair(s, section) * s->entries + section * NN_SPARSE_MARGIN;
+}
+INLINE int32_t *section_counts(const nn_sparse *s, ptrdiff_t block, int section) {
+    return s->count + block * s->counts + section * NN_SPARSE_MARGIN + first_pair(s, section);
+}
+
+/* Begins a section. */
+INLINE uint16_t *section_new(nn_sparse *s, int section, ptrdiff_t first, ptrdiff_t rows) {
+    uint16_t *touched = s->touched + section * s->words;
+    memset(touched, 0, (size_t)s->words * sizeof *touched);
+    s->range[section * NN_SPARSE_MARGIN] = (int32_t)first;
+    s->range[section * NN_SPARSE_MARGIN + 1] = (int32_t)(first + (rows + 1) / 2);
+    return touched;
 }
 
 /* Adds to the lists of one block, from `at` on, inputs [i0, i1) of a pair; returns how many. x1 NULL: a pair of one, whose second values are zero. */
@@ -54,12 +70,9 @@ INLINE ptrdiff_t list_pair(nn_sparse *s, ptrdiff_t at, uint16_t *touched, const 
     return count;
 }
 
-/* Makes a section of the lists of s from `rows` rows that lie at x[0], x[1] ..., the first of them being row 2 first_pair of the block of rows. */
-static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first_pair, const float *const *x, ptrdiff_t rows, ptrdiff_t I) {
-    uint16_t *touched = s->touched + section * s->words;
-    memset(touched, 0, (size_t)s->words * sizeof *touched);
-    s->first_pair[section] = (int32_t)first_pair;
-    s->last_pair[section] = (int32_t)(first_pair + (rows + 1) / 2);
+/* Makes a section of the lists of s from `rows` rows that lie at x[0], x[1] ..., row 0 of them belonging to pair `first` of the block. */
+static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first, const float *const *x, ptrdiff_t rows, ptrdiff_t I) {
+    uint16_t *touched = section_new(s, section, first, rows);
     ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
     for (ptrdiff_t b = 0; b < s->blocks; b++) at[b] = section_start(s, b, section);
     for (ptrdiff_t r = 0; r < rows; r += 2) {
@@ -67,18 +80,15 @@ static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first_pair, const
         for (ptrdiff_t b = 0; b < s->blocks; b++) {
             const ptrdiff_t i0 = b * s->block, i1 = i0 + s->block < I ? i0 + s->block : I;
             const ptrdiff_t count = list_pair(s, at[b], touched, x[r], x1, i0, i1);
-            s->count[b * s->pairs + first_pair + r / 2] = (int32_t)count;
+            section_counts(s, b, section)[r / 2] = (int32_t)count;
             at[b] += count;
         }
     }
 }
 
 /* The same from rows of a CSR matrix: row r has index[r][k] and value[r][k] for k < length[r], in order. */
-static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first_pair, const nn_csr_row *x, ptrdiff_t rows) {
-    uint16_t *touched = s->touched + section * s->words;
-    memset(touched, 0, (size_t)s->words * sizeof *touched);
-    s->first_pair[section] = (int32_t)first_pair;
-    s->last_pair[section] = (int32_t)(first_pair + (rows + 1) / 2);
+static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first, const nn_csr_row *x, ptrdiff_t rows) {
+    uint16_t *touched = section_new(s, section, first, rows);
     ptrdiff_t start[NN_SPARSE_MAX_BLOCKS];
     for (ptrdiff_t b = 0; b < s->blocks; b++) start[b] = section_start(s, b, section);
     for (ptrdiff_t r = 0; r < rows; r += 2) {
@@ -99,7 +109,7 @@ static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first_pair, c
                 touched[least / 16] |= (uint16_t)(1 << least % 16);
                 at++;
             }
-            s->count[b * s->pairs + first_pair + r / 2] = (int32_t)(at - start[b]);
+            section_counts(s, b, section)[r / 2] = (int32_t)(at - start[b]);
             start[b] = at;
         }
     }
@@ -151,41 +161,46 @@ INLINE void prefetch_ahead(const nn_ahead *ahead, ptrdiff_t pair, ptrdiff_t pair
     }
 }
 
-/* All blocks and pairs for N words of outputs from column n. */
-INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, const nn_sparse *s, int sections, const float *w, const float *b,
-                                 ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t n, bool relu, const nn_ahead *ahead) {
+/* All blocks and pairs for N words of outputs. */
+INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w,
+                                 ptrdiff_t ldw, const float *b, ptrdiff_t R, ptrdiff_t I, bool relu, const nn_ahead *ahead) {
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
-        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < I ? i0 + s->block : I, lds = block ? O : 0;
-        const bool last = block + 1 == s->blocks;
+        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < I ? i0 + s->block : I, lds = block ? lda : 0;
+        const float *rows = w + i0 * ldw;
+        const bool finish = relu && block + 1 == s->blocks;
         for (int section = 0; section < sections; section++) {
             ptrdiff_t at = section_start(s, block, section);
-            for (ptrdiff_t p = s->first_pair[section]; p < s->last_pair[section]; p++) {
-                const ptrdiff_t count = s->count[block * s->pairs + p];
+            const int32_t *counts = section_counts(s, block, section);
+            const ptrdiff_t last = last_pair(s, section);
+            for (ptrdiff_t p = first_pair(s, section); p < last; p++) {
+                const ptrdiff_t count = *counts++;
                 const int32_t *input = s->input + at;
                 const float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
-                float *out = a + 2 * p * O + n;
-                const float *start = block ? out : b ? b + n : NULL;
+                float *out = a + 2 * p * lda;
+                const float *start = block ? out : b;
                 at += count;
                 if (ahead) prefetch_ahead(ahead, p, (R + 1) / 2, i0, i1);
                 if (2 * p + 1 < R) {
-                    sparse_forward_tile(2, N, part, tail, out, start, lds, O, input, v0, v1, count, w + i0 * O + n, O, last && relu);
+                    sparse_forward_tile(2, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
                 } else {
-                    sparse_forward_tile(1, N, part, tail, out, start, lds, O, input, v0, v1, count, w + i0 * O + n, O, last && relu);
+                    sparse_forward_tile(1, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
                 }
             }
         }
     }
 }
 
-/* One output per row: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
-static void sparse_forward_narrow(float *a, const nn_sparse *s, int sections, const float *w, const float *b, ptrdiff_t R) {
+/* A layer of one output: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
+static void sparse_forward_narrow(float *a, const nn_sparse *s, int sections, const float *w, const float *b, ptrdiff_t R,
+                                  const nn_activation *activation) {
     for (int section = 0; section < sections; section++) {
         ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
+        const ptrdiff_t first = first_pair(s, section), last = last_pair(s, section);
         for (ptrdiff_t block = 0; block < s->blocks; block++) at[block] = section_start(s, block, section);
-        for (ptrdiff_t p = s->first_pair[section]; p < s->last_pair[section]; p++) {
+        for (ptrdiff_t p = first; p < last; p++) {
             float lane[2][16] = {{0.0f}};
             for (ptrdiff_t block = 0; block < s->blocks; block++) {
-                const ptrdiff_t end = at[block] + s->count[block * s->pairs + p];
+                const ptrdiff_t end = at[block] + section_counts(s, block, section)[p - first];
                 for (ptrdiff_t k = at[block]; k < end; k++) {
                     const ptrdiff_t i = block * s->block + s->input[k];
                     for (int m = 0; m < 2; m++) lane[m][i % 16] = vfma_one(s->value[m][k], w[i], lane[m][i % 16]);
@@ -195,23 +210,28 @@ static void sparse_forward_narrow(float *a, const nn_sparse *s, int sections, co
             for (int m = 0; m < 2 && 2 * p + m < R; m++) a[2 * p + m] = join_chains(lane[m]) + (b ? b[0] : 0.0f) + 0.0f;
         }
     }
+    if (activation->fused == FINISH_RELU) activation->forward(a, R, 1, activation->parameter);
 }
 
-/* Columns [c0, c1) of a (R,O), of the pairs in all sections. */
-static void sparse_forward(float *a, const nn_sparse *s, int sections, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
-                           ptrdiff_t c0, ptrdiff_t c1, const nn_activation *activation, const nn_ahead *ahead) {
+/* n outputs of all pairs: a (R, lda) from w (I, ldw) and b (n) or NULL. */
+static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R,
+                           ptrdiff_t I, ptrdiff_t n, const nn_activation *activation, const nn_ahead *ahead) {
     const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
-    ptrdiff_t n = c0;
-    if (O == 1) {
-        if (c0 < c1) sparse_forward_narrow(a, s, sections, w, b, R);
-        if (c0 < c1 && relu) activation->forward(a, R, 1, activation->parameter);
+    ptrdiff_t j = 0;
+    if (ldw == 1) {
+        sparse_forward_narrow(a, s, sections, w, b, R, activation);
         return;
     }
-    for (; n + SPARSE_N * VW <= c1; n += SPARSE_N * VW, ahead = NULL)
-        sparse_forward_words(SPARSE_N, 0, none, a, s, sections, w, b, R, I, O, n, relu, ahead);
-    for (; n + 4 * VW <= c1; n += 4 * VW, ahead = NULL) sparse_forward_words(4, 0, none, a, s, sections, w, b, R, I, O, n, relu, ahead);
-    for (; n < c1; n += VW, ahead = NULL) sparse_forward_words(1, 1, vtail(c1 - n), a, s, sections, w, b, R, I, O, n, relu, ahead);
+#define WORDS(N, PART, TAIL)                                                                                                       \
+    {                                                                                                                              \
+        sparse_forward_words(N, PART, TAIL, a + j, lda, s, sections, w + j, ldw, b ? b + j : NULL, R, I, relu, j ? NULL : ahead); \
+        j += (N) * VW;                                                                                                             \
+    }
+    while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
+    while (j + 4 * VW <= n) WORDS(4, 0, none)
+    while (j < n) WORDS(1, 1, vtail(n - j))
+#undef WORDS
 }
 
 /* Adds what one pair (M = 2) or row (M = 1) gives to N words of g, the gradient of a block of inputs. */
@@ -235,84 +255,85 @@ INLINE void sparse_dw_tile(const int M, const int N, const int part, vmask tail,
     }
 }
 
-/* The same of all pairs, for N words from column n of dz (R,O); column 0 of g is where the first of them goes. */
-INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, const nn_sparse *s, int sections,
-                            ptrdiff_t block, ptrdiff_t R, ptrdiff_t O) {
+/* The same of all pairs, for N words of dz (R, ldz). */
+INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
+                            int sections, ptrdiff_t block, ptrdiff_t R) {
     for (int section = 0; section < sections; section++) {
         ptrdiff_t at = section_start(s, block, section);
-        for (ptrdiff_t p = s->first_pair[section]; p < s->last_pair[section]; p++) {
-            const ptrdiff_t count = s->count[block * s->pairs + p];
-            const float *rows = dz + 2 * p * O;
+        const int32_t *counts = section_counts(s, block, section);
+        const ptrdiff_t last = last_pair(s, section);
+        for (ptrdiff_t p = first_pair(s, section); p < last; p++) {
+            const ptrdiff_t count = *counts++;
+            const float *rows = dz + 2 * p * ldz;
             if (2 * p + 1 < R) {
-                sparse_dw_tile(2, N, part, tail, g, ldg, rows, O, s->input + at, s->value[0] + at, s->value[1] + at, count);
+                sparse_dw_tile(2, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
             } else {
-                sparse_dw_tile(1, N, part, tail, g, ldg, rows, O, s->input + at, s->value[0] + at, s->value[1] + at, count);
+                sparse_dw_tile(1, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
             }
             at += count;
         }
     }
 }
 
-/* g (block, ldg) += the gradient of one block of inputs, columns [c0, c1) of the layer. */
-static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, const nn_sparse *s, int sections, ptrdiff_t block, ptrdiff_t R, ptrdiff_t O,
-                            ptrdiff_t c0, ptrdiff_t c1) {
+/* g (block, ldg) += the gradient of one block of inputs, n outputs. */
+static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t block, ptrdiff_t R,
+                            ptrdiff_t n) {
     const vmask none = vtail(VW);
-    ptrdiff_t n = c0;
-    for (; n + SPARSE_N * VW <= c1; n += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + n - c0, ldg, dz + n, s, sections, block, R, O);
-    for (; n + 4 * VW <= c1; n += 4 * VW) sparse_dw_words(4, 0, none, g + n - c0, ldg, dz + n, s, sections, block, R, O);
-    for (; n < c1; n += VW) sparse_dw_words(1, 1, vtail(c1 - n), g + n - c0, ldg, dz + n, s, sections, block, R, O);
+    ptrdiff_t j = 0;
+    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + j, ldg, dz + j, ldz, s, sections, block, R);
+    for (; j + 4 * VW <= n; j += 4 * VW) sparse_dw_words(4, 0, none, g + j, ldg, dz + j, ldz, s, sections, block, R);
+    for (; j < n; j += VW) sparse_dw_words(1, 1, vtail(n - j), g + j, ldg, dz + j, ldz, s, sections, block, R);
 }
 
-/* Columns [c0, c1) of dw (I,O) += xT dz. */
-static void sparse_dw(float *dw, const float *dz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1) {
+/* dw (I, n) += xT dz (R, ldz) */
+static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t n) {
     for (ptrdiff_t block = 0; block < s->blocks; block++)
-        sparse_dw_block(dw + block * s->block * O + c0, O, dz, s, sections, block, R, O, c0, c1);
+        sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, R, n);
 }
 
 /* SGD with the gradient of a single row: each weight that it touches is read and written once. */
-static void sparse_sgd_single(float *w, const float *dz, const nn_sparse *s, ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1, vec rate) {
+static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, ptrdiff_t n, vec rate) {
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
-        const ptrdiff_t at = section_start(s, block, 0), i0 = block * s->block;
-        for (ptrdiff_t k = at; k < at + s->count[block * s->pairs]; k++) {
-            float *row = w + (i0 + s->input[k]) * O + c0;
+        const ptrdiff_t at = section_start(s, block, 0), count = *section_counts(s, block, 0);
+        for (ptrdiff_t k = at; k < at + count; k++) {
+            float *row = w + (block * s->block + s->input[k]) * ldw;
             const vec x = vset(s->value[0][k]);
-            FOR_WORDS(c1 - c0, {
-                const vec g = vfma(x, vload_part(dz + c0 + i, PART, tail), vzero()) + 0.0f;
+            FOR_WORDS(n, {
+                const vec g = vfma(x, vload_part(dz + i, PART, tail), vzero()) + 0.0f;
                 vstore_part(row + i, vfnma(rate, g, vload_part(row + i, PART, tail)), PART, tail);
             });
         }
     }
 }
 
-/* Columns [c0, c1) of the gradient of a batch of one block, given to the rule block of inputs by block of inputs. strip (block, c1 - c0): zeros, and
- * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
-static void sparse_dw_update(float *w, float *const *slots, float *strip, const float *dz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t I,
-                             ptrdiff_t O, ptrdiff_t c0, ptrdiff_t c1, const nn_rule *rule, const nn_step *step) {
-    const ptrdiff_t width = c1 - c0;
+/* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and zeros
+ * again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
+static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
+                             int sections, ptrdiff_t R, ptrdiff_t I, ptrdiff_t n, const nn_rule *rule, const nn_step *step) {
     const bool sgd = rule->fused == FINISH_SGD;
     if (sgd && R == 1) {
-        sparse_sgd_single(w, dz, s, O, c0, c1, vset(step->c[0]));
+        sparse_sgd_single(w, ldw, dz, s, n, vset(step->c[0]));
         return;
     }
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
         const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < I ? i0 + s->block : I;
-        sparse_dw_block(strip, width, dz, s, sections, block, R, O, c0, c1);
+        sparse_dw_block(strip, n, dz, ldz, s, sections, block, R, n);
         if (sgd) {
             for (ptrdiff_t group = i0; group < i1; group += 16) {
                 unsigned touched = 0;
                 for (int section = 0; section < sections; section++) touched |= s->touched[section * s->words + group / 16];
                 for (; touched; touched &= touched - 1) {
                     const ptrdiff_t i = group + __builtin_ctz(touched);
-                    float *g = strip + (i - i0) * width;
-                    rule->update(w + i * O + c0, slots, g, O, width, 1, width, step);
-                    memset(g, 0, (size_t)width * sizeof *g);
+                    float *g = strip + (i - i0) * n;
+                    rule->update(w + i * ldw, slots, g, ldw, n, 1, n, step);
+                    memset(g, 0, (size_t)n * sizeof *g);
                 }
             }
         } else {
             float *slot[NN_MAX_SLOTS] = {NULL};
-            for (int k = 0; k < NN_MAX_SLOTS && rule->slots[k]; k++) slot[k] = slots[k] + i0 * O + c0;
-            rule->update(w + i0 * O + c0, slot, strip, O, width, i1 - i0, width, step);
-            memset(strip, 0, (size_t)((i1 - i0) * width) * sizeof *strip);
+            for (int k = 0; k < NN_MAX_SLOTS && rule->slots[k]; k++) slot[k] = slots[k] + i0 * ldw;
+            rule->update(w + i0 * ldw, slot, strip, ldw, n, i1 - i0, n, step);
+            memset(strip, 0, (size_t)((i1 - i0) * n) * sizeof *strip);
         }
     }
 }
