@@ -74,13 +74,20 @@ INLINE void tile(const int M, const int N, const int part, vmask tail, const pro
     }
     const ptrdiff_t ldc = p->ldc;
     if (p->finish == FINISH_SGD) {
+        /* In a narrow layer a word reaches over the next rows: all are loaded before the first is stored, because a load that overlaps a store just
+         * made has to wait for it. */
         const vec rate = vset(p->learning_rate);
+        vec w[12][8];
+        if (part) {
+            UNROLL
+            for (int i = 0; i < M; i++) w[i][0] = vload_tail(c + i * ldc, tail);
+        }
         UNROLL
         for (int i = 0; i < M; i++) {
             UNROLL
             for (int j = 0; j < N; j++) {
-                float *w = c + i * ldc + j * VW;
-                vstore_part(w, vfnma(rate, sum[i][j] + 0.0f, vload_part(w, part, tail)), part, tail);
+                float *out = c + i * ldc + j * VW;
+                vstore_part(out, vfnma(rate, sum[i][j] + 0.0f, part ? w[i][j] : vload(out)), part, tail);
             }
         }
     } else if (p->finish == FINISH_RELU) {
@@ -239,7 +246,11 @@ static void dense_dw_update(float *w, float *const *slots, const float *start, c
             }
             float *slot[NN_MAX_SLOTS] = {NULL};
             for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s]; s++) slot[s] = slots[s] + at;
-            rule->update(w + at, slot, strip, O, n, m, n, step);
+            if (n == O) { /* all in one row: whole words */
+                rule->update(w + at, slot, strip, m * n, m * n, 1, m * n, step);
+            } else {
+                rule->update(w + at, slot, strip, O, n, m, n, step);
+            }
         }
     }
 }
@@ -252,14 +263,36 @@ static void dense_db(float *db, const float *start, const float *dz, ptrdiff_t R
     });
 }
 
-/* In squares, so that both sides stay within a few cache lines. */
+/* In squares of four by four, in registers. */
 static void transpose(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
-    enum { SQUARE = 16 };
-    for (ptrdiff_t first = i0; first < i1; first += SQUARE) {
-        const ptrdiff_t last = first + SQUARE < i1 ? first + SQUARE : i1;
-        for (ptrdiff_t o = 0; o < O; o++) {
-            for (ptrdiff_t i = first; i < last; i++) wt[o * I + i] = w[i * O + o];
+    typedef float four __attribute__((vector_size(16)));
+    typedef int32_t places __attribute__((vector_size(16)));
+    ptrdiff_t i = i0;
+    for (; i + 4 <= i1; i += 4) {
+        ptrdiff_t o = 0;
+        for (; o + 4 <= O; o += 4) {
+            four row[4], half[4];
+            UNROLL
+            for (int k = 0; k < 4; k++) memcpy(&row[k], w + (i + k) * O + o, sizeof(four));
+            UNROLL
+            for (int k = 0; k < 2; k++) {
+                half[k] = SHUFFLE(places, row[2 * k], row[2 * k + 1], 0, 4, 1, 5);
+                half[k + 2] = SHUFFLE(places, row[2 * k], row[2 * k + 1], 2, 6, 3, 7);
+            }
+            UNROLL
+            for (int k = 0; k < 4; k += 2) {
+                row[k] = SHUFFLE(places, half[k], half[k + 1], 0, 1, 4, 5);
+                row[k + 1] = SHUFFLE(places, half[k], half[k + 1], 2, 3, 6, 7);
+            }
+            UNROLL
+            for (int k = 0; k < 4; k++) memcpy(wt + (o + k) * I + i, &row[k], sizeof(four));
         }
+        for (; o < O; o++) {
+            for (ptrdiff_t k = i; k < i + 4; k++) wt[o * I + k] = w[k * O + o];
+        }
+    }
+    for (; i < i1; i++) {
+        for (ptrdiff_t o = 0; o < O; o++) wt[o * I + i] = w[i * O + o];
     }
 }
 

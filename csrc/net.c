@@ -733,6 +733,7 @@ static double now(void) {
 }
 
 static bool choose_many(nn_pace *pace) {
+    if (getenv("NN_FORCE")) return true;
     const unsigned n = pace->stretches++;
     if (n < 2) return true; /* the first one meets cold caches and new threads; it counts for little */
     if (n == 2) return false;

@@ -39,28 +39,37 @@ INLINE uint16_t *section_new(nn_sparse *s, int section, ptrdiff_t first, ptrdiff
     return touched;
 }
 
-/* Adds to the lists of one block, from `at` on, inputs [i0, i1) of a pair; returns how many. x1 NULL: a pair of one, whose second values are zero. */
-INLINE ptrdiff_t list_pair(nn_sparse *s, ptrdiff_t at, uint16_t *touched, const float *x0, const float *x1, ptrdiff_t i0, ptrdiff_t i1) {
+#if defined(VEC_AVX512)
+/* One word of a pair to the end of a list: the numbers of the inputs that count and their values, closed up. */
+INLINE ptrdiff_t list_word(int32_t *input, float *v0, float *v1, uint16_t *touched, vec a, vec b, __m512i place) {
+    const vmask here = (vmask)(_mm512_cmp_ps_mask(a, vzero(), _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(b, vzero(), _CMP_NEQ_UQ));
+    _mm512_storeu_si512(input, _mm512_maskz_compress_epi32(here, place));
+    vstore(v0, _mm512_maskz_compress_ps(here, a));
+    vstore(v1, _mm512_maskz_compress_ps(here, b));
+    *touched |= here;
+    return __builtin_popcount(here);
+}
+#endif
+
+/* Adds to the lists of one block, from `at` on, n inputs of a pair (M = 2) or of one row (M = 1), whose second values are zero; returns how many. */
+INLINE ptrdiff_t list_pair(const int M, nn_sparse *s, ptrdiff_t at, uint16_t *touched, const float *x0, const float *x1, ptrdiff_t n) {
     int32_t *input = s->input + at;
     float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
     ptrdiff_t count = 0;
 #if defined(VEC_AVX512)
+    ptrdiff_t i = 0;
     __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    for (ptrdiff_t i = i0; i < i1; i += VW, place = _mm512_add_epi32(place, _mm512_set1_epi32(VW))) {
-        const vmask tail = vtail(i1 - i);
-        const vec a = vload_tail(x0 + i, tail), b = x1 ? vload_tail(x1 + i, tail) : vzero();
-        const vmask here = (vmask)(_mm512_cmp_ps_mask(a, vzero(), _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(b, vzero(), _CMP_NEQ_UQ));
-        _mm512_storeu_si512(input + count, _mm512_maskz_compress_epi32(here, place));
-        vstore(v0 + count, _mm512_maskz_compress_ps(here, a));
-        vstore(v1 + count, _mm512_maskz_compress_ps(here, b));
-        touched[i / 16] |= here;
-        count += __builtin_popcount(here);
+    for (; i + VW <= n; i += VW, place = _mm512_add_epi32(place, _mm512_set1_epi32(VW)))
+        count += list_word(input + count, v0 + count, v1 + count, touched++, vload(x0 + i), M == 2 ? vload(x1 + i) : vzero(), place);
+    if (i < n) {
+        const vmask tail = vtail(n - i);
+        count += list_word(input + count, v0 + count, v1 + count, touched, vload_tail(x0 + i, tail), M == 2 ? vload_tail(x1 + i, tail) : vzero(), place);
     }
 #else
-    for (ptrdiff_t i = i0; i < i1; i++) { /* always stores, and moves on only past what counts */
-        const float a = x0[i], b = x1 ? x1[i] : 0.0f;
+    for (ptrdiff_t i = 0; i < n; i++) { /* always stores, and moves on only past what counts */
+        const float a = x0[i], b = M == 2 ? x1[i] : 0.0f;
         const bool here = (a != 0.0f) | (b != 0.0f);
-        input[count] = (int32_t)(i - i0);
+        input[count] = (int32_t)i;
         v0[count] = a;
         v1[count] = b;
         touched[i / 16] |= (uint16_t)(here << i % 16);
@@ -76,10 +85,11 @@ static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first, const floa
     ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
     for (ptrdiff_t b = 0; b < s->blocks; b++) at[b] = section_start(s, b, section);
     for (ptrdiff_t r = 0; r < rows; r += 2) {
-        const float *x1 = r + 1 < rows ? x[r + 1] : NULL;
+        const bool pair = r + 1 < rows;
         for (ptrdiff_t b = 0; b < s->blocks; b++) {
-            const ptrdiff_t i0 = b * s->block, i1 = i0 + s->block < I ? i0 + s->block : I;
-            const ptrdiff_t count = list_pair(s, at[b], touched, x[r], x1, i0, i1);
+            const ptrdiff_t i0 = b * s->block, n = I - i0 < s->block ? I - i0 : s->block;
+            const ptrdiff_t count = pair ? list_pair(2, s, at[b], touched + i0 / 16, x[r] + i0, x[r + 1] + i0, n)
+                                         : list_pair(1, s, at[b], touched + i0 / 16, x[r] + i0, NULL, n);
             section_counts(s, b, section)[r / 2] = (int32_t)count;
             at[b] += count;
         }
@@ -306,6 +316,14 @@ static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn
     }
 }
 
+/* w -= rate g; g = 0 */
+INLINE void sgd_row(float *w, float *g, ptrdiff_t n, vec rate) {
+    FOR_WORDS(n, {
+        vstore_part(w + i, vfnma(rate, vload_part(g + i, PART, tail) + 0.0f, vload_part(w + i, PART, tail)), PART, tail);
+        vstore_part(g + i, vzero(), PART, tail);
+    });
+}
+
 /* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and zeros
  * again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
 static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
@@ -323,10 +341,8 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
                 unsigned touched = 0;
                 for (int section = 0; section < sections; section++) touched |= s->touched[section * s->words + group / 16];
                 for (; touched; touched &= touched - 1) {
-                    const ptrdiff_t i = group + __builtin_ctz(touched);
-                    float *g = strip + (i - i0) * n;
-                    rule->update(w + i * ldw, slots, g, ldw, n, 1, n, step);
-                    memset(g, 0, (size_t)n * sizeof *g);
+                    const ptrdiff_t row = group + __builtin_ctz(touched);
+                    sgd_row(w + row * ldw, strip + (row - i0) * n, n, vset(step->c[0]));
                 }
             }
         } else {

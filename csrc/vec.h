@@ -107,6 +107,13 @@ INLINE vec vkeep(vec a) {
 INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec vabs(vec a) { return (vec)((ivec)a & 0x7fffffff); }
 
+/* Lanes of a and b, numbered through. */
+#if defined(__clang__)
+#define SHUFFLE(PLACES, A, B, ...) __builtin_shufflevector(A, B, __VA_ARGS__)
+#else
+#define SHUFFLE(PLACES, A, B, ...) __builtin_shuffle(A, B, (PLACES){__VA_ARGS__})
+#endif
+
 /* The larger of two words; b where either is NaN. */
 INLINE vec vmax(vec a, vec b) { return vselect((ivec)(a > b), a, b); }
 
