@@ -2,8 +2,8 @@
  *
  * Each is the same outer product: a tile of outputs stays in registers while k runs, one word of the right operand and one broadcast float of
  * the left one meeting in a fused multiply-add. So every output is one fma chain over k in order, started at the bias, at zero or at what an
- * earlier block of rows has left, and its bits depend neither on the tile it falls into nor on the width of a word. Nothing is packed:
- * the right operand is read as it lies, and twelve rows a tile hide its latency (the measurements are in docs/roofline.md).
+ * earlier block of rows has left, and its bits depend neither on the tile it falls into nor on the width of a word. The right operand is read
+ * as it lies (but see product_packed), and twelve rows a tile hide its latency (the measurements are in docs/roofline.md).
  *
  * Outputs are stored with +0.0f added, so that a sum that skips exact zeros cannot be told from one that adds them. */
 
@@ -142,9 +142,71 @@ INLINE void product_tiles(const product *p, ptrdiff_t am, ptrdiff_t ak, ptrdiff_
     }
 }
 
-/* a along rows (x w and dz wT) and along columns (xT dz): two instances, each with one stride known to be 1. */
-static void product_rows(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) { product_tiles(p, p->am, 1, m0, m1, N); }
-static void product_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) { product_tiles(p, 1, p->ak, m0, m1, N); }
+/* Two instances, each with one stride known to be 1. Never inlined: with more known about them, gcc keeps an accumulator in memory. */
+static __attribute__((noinline)) void tiles_of_rows(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) {
+    product_tiles(p, p->am, 1, m0, m1, N);
+}
+static __attribute__((noinline)) void tiles_of_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) {
+    product_tiles(p, 1, p->ak, m0, m1, N);
+}
+
+/* Right operands whose rows all fall into a few sets of the caches, panel by panel: copied to where it is contiguous, a panel serves all tiles. A
+ * chain goes on from one piece of the panel to the next through c. */
+#define PACK_K NN_BLOCK_ROWS
+#define PACK_ROWS (4 * TILE_M) /* fewer do not repay the copy */
+#define PACK_STRIDE 1024       /* floats: rows at a multiple of 4 KiB fall into the same sets */
+
+static void product_packed(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N,
+                           void (*tiles)(const product *, ptrdiff_t, ptrdiff_t, ptrdiff_t)) {
+    enum { WIDE = TILE_N * VW };
+    float panel[PACK_K * WIDE] __attribute__((aligned(64)));
+    ptrdiff_t n = 0;
+    for (; n + WIDE <= N; n += WIDE) {
+        for (ptrdiff_t k = 0; k < p->K; k += PACK_K) {
+            const ptrdiff_t K = p->K - k < PACK_K ? p->K - k : PACK_K;
+            product q = *p;
+            q.c += n;
+            q.start = k ? q.c : q.start ? q.start + n : NULL;
+            q.lds = k ? q.ldc : q.lds;
+            q.a += k * p->ak;
+            q.b = panel;
+            q.ldb = WIDE;
+            q.K = K;
+            if (k + K < p->K) q.finish = FINISH_STORE;
+            for (ptrdiff_t r = 0; r < K; r++) {
+                UNROLL
+                for (int j = 0; j < TILE_N; j++) vstore(panel + r * WIDE + j * VW, vload(p->b + (k + r) * p->ldb + n + j * VW));
+            }
+            tiles(&q, m0, m1, WIDE);
+        }
+    }
+    product rest = *p;
+    rest.b += n;
+    rest.c += n;
+    if (rest.start) rest.start += n;
+    if (n < N) tiles(&rest, m0, m1, N - n);
+}
+
+/* c of an update is not a place for partial sums. */
+INLINE bool worth_packing(const product *p, ptrdiff_t rows) {
+    return p->ldb % PACK_STRIDE == 0 && rows >= PACK_ROWS && (p->K <= PACK_K || p->finish != FINISH_SGD);
+}
+
+/* a along rows (x w and dz wT) and along columns (xT dz). */
+static void product_rows(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) {
+    if (worth_packing(p, m1 - m0)) {
+        product_packed(p, m0, m1, N, tiles_of_rows);
+    } else {
+        tiles_of_rows(p, m0, m1, N);
+    }
+}
+static void product_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N) {
+    if (worth_packing(p, m1 - m0)) {
+        product_packed(p, m0, m1, N, tiles_of_columns);
+    } else {
+        tiles_of_columns(p, m0, m1, N);
+    }
+}
 
 /* The sum of 16 chains, by a fixed tree. */
 INLINE float join_chains(float *lane) {

@@ -29,8 +29,8 @@ typedef struct nn_activation {
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
 
-/* A block of rows without their zeros, as sparse.h makes it. The lists of a pair of rows belong to a section, which one worker makes; they lie block of
- * inputs by block of inputs, and in each section by section, pair by pair. */
+/* A block of rows without their zeros, as sparse.h makes it. The lists of a pair of rows belong to a section, which one worker makes; they lie block
+ * of inputs by block of inputs, and in each section by section, pair by pair. */
 typedef struct nn_sparse {
     ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
     ptrdiff_t counts;        /* room for pairs, with margins */

@@ -1,8 +1,9 @@
 /* See net.h.
  *
  * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, layers, loss, input
- * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough. Where
- * zeros are skipped, the first layer is shared out by its outputs in both passes, and the lists of the next block are made while this one is worked on. */
+ * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough.
+ * Where zeros are skipped, the first layer is shared out by its outputs in both passes, and the lists of the next block are made while this one is
+ * worked on. */
 
 #define _GNU_SOURCE /* clock_gettime, madvise */
 
@@ -659,8 +660,7 @@ static void pass_worker(void *context, int thread, int threads) {
                 goto leave;
             }
             if (thread == 0) {
-                for (ptrdiff_t m = 0; m < net->metrics_count; m++)
-                    sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
+                for (ptrdiff_t m = 0; m < net->metrics_count; m++) sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
             }
             if (pass->train) update_share(pass, ws, &panel, &part, thread, threads);
             part.turn = !part.turn;

@@ -44,9 +44,9 @@ typedef struct nn_net {
     bool from_logits; /* the loss applies its link to what the net gives */
     ptrdiff_t metrics_count;
     const nn_metric **metrics;
-    int64_t step;        /* updates made */
-    int skip_choice;     /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
-    const void *seen_x;  /* the inputs that were last looked at for zeros, and what was found */
+    int64_t step;       /* updates made */
+    int skip_choice;    /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
+    const void *seen_x; /* the inputs that were last looked at for zeros, and what was found */
     ptrdiff_t seen_n, seen_batch_size;
     bool skip_zeros;
     nn_pace pace;

@@ -1,10 +1,11 @@
 /* The first layer without its zeros: the same sums as dense.h, over the inputs that are not zero. The same bits, because a product with zero leaves
  * an fma chain as it is (`x` finite, outputs stored as +0).
  *
- * Rows go in pairs: the inputs at which either is not zero are listed in order, and each row of w (or of dw) that is loaded serves two rows of x; what
- * one of them lacks there is a zero that is multiplied after all. Inputs go in blocks: the lists of all pairs for one block lie one after the other, so
- * that a pass streams through them while that block of w, or of dw, stays in the first-level cache. A worker owns a range of outputs, in the forward
- * pass and in dw alike, so that its part of w never leaves its core. What a non-zero costs, against what the ports allow, is in docs/roofline.md. */
+ * Rows go in pairs: the inputs at which either is not zero are listed in order, and each row of w (or of dw) that is loaded serves two rows of x;
+ * what one of them lacks there is a zero that is multiplied after all. Inputs go in blocks: the lists of all pairs for one block lie one after the
+ * other, so that a pass streams through them while that block of w, or of dw, stays in the first-level cache. A worker owns a range of outputs, in
+ * the forward pass and in dw alike, so that its part of w never leaves its core. What a non-zero costs, against what the ports allow, is in
+ * docs/roofline.md. */
 
 #ifndef NN_SPARSE_H
 #define NN_SPARSE_H
@@ -63,7 +64,8 @@ INLINE ptrdiff_t list_pair(const int M, nn_sparse *s, ptrdiff_t at, uint16_t *to
         count += list_word(input + count, v0 + count, v1 + count, touched++, vload(x0 + i), M == 2 ? vload(x1 + i) : vzero(), place);
     if (i < n) {
         const vmask tail = vtail(n - i);
-        count += list_word(input + count, v0 + count, v1 + count, touched, vload_tail(x0 + i, tail), M == 2 ? vload_tail(x1 + i, tail) : vzero(), place);
+        count +=
+            list_word(input + count, v0 + count, v1 + count, touched, vload_tail(x0 + i, tail), M == 2 ? vload_tail(x1 + i, tail) : vzero(), place);
     }
 #else
     for (ptrdiff_t i = 0; i < n; i++) { /* always stores, and moves on only past what counts */
@@ -233,10 +235,10 @@ static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, int sect
         sparse_forward_narrow(a, s, sections, w, b, R, activation);
         return;
     }
-#define WORDS(N, PART, TAIL)                                                                                                       \
-    {                                                                                                                              \
+#define WORDS(N, PART, TAIL)                                                                                                      \
+    {                                                                                                                             \
         sparse_forward_words(N, PART, TAIL, a + j, lda, s, sections, w + j, ldw, b ? b + j : NULL, R, I, relu, j ? NULL : ahead); \
-        j += (N) * VW;                                                                                                             \
+        j += (N) * VW;                                                                                                            \
     }
     while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
     while (j + 4 * VW <= n) WORDS(4, 0, none)
@@ -297,8 +299,7 @@ static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t 
 
 /* dw (I, n) += xT dz (R, ldz) */
 static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t n) {
-    for (ptrdiff_t block = 0; block < s->blocks; block++)
-        sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, R, n);
+    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, R, n);
 }
 
 /* SGD with the gradient of a single row: each weight that it touches is read and written once. */
@@ -324,8 +325,8 @@ INLINE void sgd_row(float *w, float *g, ptrdiff_t n, vec rate) {
     });
 }
 
-/* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and zeros
- * again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
+/* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and
+ * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
 static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
                              int sections, ptrdiff_t R, ptrdiff_t I, ptrdiff_t n, const nn_rule *rule, const nn_step *step) {
     const bool sgd = rule->fused == FINISH_SGD;
