@@ -53,9 +53,10 @@ typedef struct nn_net {
     nn_workspace *workspace; /* grows with the batch up to NN_BLOCK_ROWS rows; NULL until needed */
 } nn_net;
 
-/* The most workers a call may use. Results do not depend on it. */
-void nn_set_num_threads(int threads);
-int nn_num_threads(void);
+/* The most workers a call may use. Results do not depend on it. Seen from outside the library, for threadpoolctl. */
+#define NN_EXPORT __attribute__((visibility("default")))
+NN_EXPORT void nn_set_num_threads(int threads);
+NN_EXPORT int nn_num_threads(void);
 
 /* A matrix without its zeros: row r has index and value [start[r], start[r + 1]), index ascending. */
 typedef struct nn_csr {

@@ -1,6 +1,7 @@
 """Types of the native extension (csrc/ behind _core.pyx)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,27 @@ def set_instruction_set(name: str) -> None:
 def num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
 def build_info() -> dict[str, str]: ...
+
+class SparseRows:
+    """A CSR matrix as the engine reads it: start (rows + 1,) int64, index and value (entries,) int32 and float32, none of them copied. Entry k of row r
+    is start[r] + k; index ascends in a row. A slice of rows shares the entries."""
+
+    def __init__(
+        self, start: NDArray[np.int64], index: NDArray[np.int32], value: Float32, inputs: int
+    ) -> None: ...
+    ndim: int
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def start(self) -> NDArray[np.int64]: ...
+    @property
+    def index(self) -> NDArray[np.int32]: ...
+    @property
+    def value(self) -> Float32: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice) -> SparseRows: ...
+    def toarray(self, rows: Sequence[int] | NDArray[np.integer[Any]] | None = None) -> Float32:
+        """All rows, or these, as a dense array: for tests and the reference."""
 
 class Net:
     """A dense network in native memory; a layer is (units, activation, its parameter, has_kernel, use_bias)."""
@@ -53,7 +75,7 @@ class Net:
     def skip_zeros(self, value: bool | None) -> None: ...
     def train(
         self,
-        x: Float32,
+        x: Float32 | SparseRows,
         y: NDArray[np.generic],
         sample_weight: Float32 | None,
         order: NDArray[np.uint32] | None,
@@ -67,13 +89,13 @@ class Net:
         """Steps over rows order[start:stop] in batches; adds row losses and metrics of the steps made to totals."""
     def evaluate(
         self,
-        x: Float32,
+        x: Float32 | SparseRows,
         y: NDArray[np.generic],
         sample_weight: Float32 | None,
         totals: NDArray[np.float64],
         progress: Progress,
     ) -> None: ...
-    def predict(self, x: Float32, out: Float32, progress: Progress) -> None: ...
+    def predict(self, x: Float32 | SparseRows, out: Float32, progress: Progress) -> None: ...
 
 def uniform(n: int, seed: int, stream: int) -> NDArray[np.float64]: ...
 def normal(n: int, seed: int, stream: int) -> NDArray[np.float64]: ...

@@ -154,6 +154,22 @@ cdef extern from *:
         }
         return -1;
     }
+    /* The first row of a CSR matrix whose entries do not lie in [0, inputs) in ascending order, or -1; and the most entries in a row. */
+    static ptrdiff_t first_row_disordered(const int64_t *start, const int32_t *index, ptrdiff_t rows, ptrdiff_t inputs) {
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            int64_t last = -1;
+            for (int64_t k = start[r]; k < start[r + 1]; k++) {
+                if (index[k] <= last || index[k] >= inputs) return r;
+                last = index[k];
+            }
+        }
+        return -1;
+    }
+    static ptrdiff_t longest_row(const int64_t *start, ptrdiff_t rows) {
+        int64_t longest = 0;
+        for (ptrdiff_t r = 0; r < rows; r++) longest = start[r + 1] - start[r] > longest ? start[r + 1] - start[r] : longest;
+        return (ptrdiff_t)longest;
+    }
     static ptrdiff_t first_row_outside(const uint32_t *x, ptrdiff_t n, ptrdiff_t bound) {
         uint32_t largest = 0;
         for (ptrdiff_t i = 0; i < n; i++) largest = x[i] > largest ? x[i] : largest;
@@ -169,6 +185,8 @@ cdef extern from *:
     ptrdiff_t first_not_finite(const float *, ptrdiff_t) nogil
     ptrdiff_t first_outside(const int32_t *, ptrdiff_t, ptrdiff_t) nogil
     ptrdiff_t first_row_outside(const uint32_t *, ptrdiff_t, ptrdiff_t) nogil
+    ptrdiff_t first_row_disordered(const int64_t *, const int32_t *, ptrdiff_t, ptrdiff_t) nogil
+    ptrdiff_t longest_row(const int64_t *, ptrdiff_t) nogil
 
 
 # The instruction set of this process.
@@ -367,6 +385,62 @@ cdef cnp.ndarray view(object owner, float *memory, Py_ssize_t d0, Py_ssize_t d1)
     return array
 
 
+cdef class SparseRows:
+    """A CSR matrix as the engine reads it. See _core.pyi."""
+    cdef readonly tuple shape
+    cdef readonly object start, index, value
+    cdef nn_csr csr
+
+    ndim = 2
+
+    def __init__(self, start, index, value, Py_ssize_t inputs):
+        cdef Py_ssize_t rows, entries, at
+        if not fits(start, cnp.NPY_INT64, 1, -1, -1, False) or len(start) < 1:
+            raise fail(start, "start", "int64 C-contiguous array of shape (rows + 1,)")
+        rows = len(start) - 1
+        if not fits(index, cnp.NPY_INT32, 1, -1, -1, False):
+            raise fail(index, "index", "int32 C-contiguous array of shape (entries,)")
+        entries = len(index)
+        self.csr.value = vector(value, "value", entries)
+        self.csr.start = <const int64_t *> cnp.PyArray_DATA(<cnp.ndarray> start)
+        self.csr.index = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> index)
+        if self.csr.start[0] < 0 or self.csr.start[rows] > entries or (np.diff(start) < 0).any():
+            raise ValueError(f"start: expected places from 0 to {entries} that do not descend, received {start[0]} to {start[rows]}")
+        at = first_row_disordered(self.csr.start, self.csr.index, rows, inputs)
+        if at >= 0:
+            raise ValueError(f"index: expected ascending numbers from 0 to {inputs - 1} in each row, received others in row {at}; scipy's sum_duplicates() sorts them")
+        self.csr.longest = longest_row(self.csr.start, rows)
+        self.start, self.index, self.value = start, index, value
+        self.shape = (rows, inputs)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        if not isinstance(rows, slice) or rows.step not in (None, 1):
+            raise TypeError(f"rows: expected a slice without step, received {rows!r}")
+        first, last, _ = rows.indices(self.shape[0])
+        cdef SparseRows part = SparseRows.__new__(SparseRows)
+        part.start, part.index, part.value = self.start[first:max(first, last) + 1], self.index, self.value
+        part.csr = self.csr
+        part.csr.start = self.csr.start + <Py_ssize_t> first
+        part.shape = (max(0, last - first), self.shape[1])
+        return part
+
+    def toarray(self, rows=None):
+        cdef Py_ssize_t n, r
+        cdef int64_t row, k
+        places = np.arange(self.shape[0]) if rows is None else np.asarray(rows, dtype=np.intp)
+        n = len(places)
+        out = np.zeros((n, self.shape[1]), dtype=np.float32)
+        cdef float[:, ::1] dense = out
+        for r in range(n):
+            row = places[r]
+            for k in range(self.csr.start[row], self.csr.start[row + 1]):
+                dense[r, self.csr.index[k]] = self.csr.value[k]
+        return out
+
+
 cdef class Poll:
     """What a native call comes back for now and then: signals and progress."""
     cdef object progress
@@ -493,15 +567,30 @@ cdef class Net:
         self.net.skip_choice = -1 if value is None else 1 if value else 0
         self.net.seen_x = NULL
 
+    cdef int inputs(self, nn_data *result, x) except -1:
+        """The inputs of x, an array or SparseRows."""
+        cdef nn_layer *first = &self.net.layers[0]
+        result.x = NULL
+        if isinstance(x, SparseRows):
+            if x.shape[1] != first.inputs:
+                raise ValueError(f"x: expected {first.inputs} columns, received {x.shape[1]}")
+            if not first.dense:
+                raise ValueError("x: expected an array, as the first layer has no kernel, received a sparse matrix; convert it with toarray()")
+            result.csr = (<SparseRows> x).csr
+            result.n = x.shape[0]
+        else:
+            result.x = matrix(x, "x", -1, first.inputs)
+            result.n = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
+        if result.n < 1:
+            raise ValueError("x: expected at least one row, received none")
+        return 0
+
     cdef nn_data data(self, x, y, sample_weight) except *:
         cdef nn_data result
         cdef nn_layer *last = &self.net.layers[self.net.depth - 1]
         if self.loss == NULL:
             raise RuntimeError("the network has no loss yet: call compile first")
-        result.x = matrix(x, "x", -1, self.net.layers[0].inputs)
-        result.n = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
-        if result.n < 1:
-            raise ValueError("x: expected at least one row, received none")
+        self.inputs(&result, x)
         result.y = targets(y, "y", self.loss.sparse, result.n, last.outputs)
         result.weight = NULL
         if sample_weight is not None:
@@ -568,8 +657,7 @@ cdef class Net:
 
     def predict(self, x, out, progress):
         cdef nn_data data
-        data.x = matrix(x, "x", -1, self.net.layers[0].inputs)
-        data.n = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
+        self.inputs(&data, x)
         cdef float *result = matrix(out, "out", data.n, self.net.layers[self.net.depth - 1].outputs, True)
         cdef nn_status status
         context = Poll(progress)

@@ -2,8 +2,8 @@
 labels, checked once.
 
 Lists, DataFrames, other dtypes, strided, read-only, memory-mapped and byte-swapped arrays all come through
-here. A caller's array is never written, and not copied when it is already right. Rows and columns in messages
-count from 0.
+here, and inputs in SciPy's sparse formats, which are never made dense. A caller's array is never written, and
+not copied when it is already right. Rows and columns in messages count from 0.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ MAX_ROWS = 2**32 - 1
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
+Inputs = Floats | _core.SparseRows
 
 
 def to_numpy(values: object, name: str) -> Array:
@@ -124,24 +125,73 @@ def _not_finite(array: Array, index: int, name: str) -> ValueError:
     )
 
 
-def sample_shape(x: Array) -> tuple[int, ...]:
+def to_rows(x: object, name: str = "x") -> Array | _core.SparseRows:
+    """What inputs are made of: an array, or the rows of a SciPy sparse matrix or array.
+
+    Parameters
+    ----------
+    x : array_like, or sparse of shape (N, I)
+        CSR with sorted indices, int32, and float32 values is taken as it is; anything else is converted to
+        that, never to a dense array. Zeros that are stored are allowed.
+    name : str
+        The argument, for messages.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Sparse with a value that is not finite in float32, with none, or with another number of axes than two.
+    """
+    if not (hasattr(x, "toarray") and hasattr(x, "tocsr")):
+        return to_numpy(x, name)
+    if len(x.shape) != 2:  # type: ignore[attr-defined]
+        raise ValueError(f"{name} must have shape (N, I), got a sparse array of shape {x.shape}.")  # type: ignore[attr-defined]
+    matrix: Any = x.tocsr()
+    if matrix.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got {_describe(x, matrix.data)}.")
+    if matrix.shape[1] > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"{name} must have at most 2**31 - 1 columns, got {matrix.shape[1]}. Hash or select them."
+        )
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    with np.errstate(over="ignore"):  # found below, with its place
+        value = np.require(matrix.data, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
+    index = _core.first_nonfinite(value)
+    if index >= 0:
+        place = int(np.searchsorted(matrix.indptr, index, side="right")) - 1
+        raise ValueError(
+            f"{name} must be finite and fit into float32, got {matrix.data[index]} in row {place}, "
+            f"column {matrix.indices[index]}. Remove such rows, or fill them in."
+        )
+    return _core.SparseRows(
+        np.require(matrix.indptr, np.int64, ("C_CONTIGUOUS", "ALIGNED")),
+        np.require(matrix.indices, np.int32, ("C_CONTIGUOUS", "ALIGNED")),
+        value,
+        matrix.shape[1],
+    )
+
+
+def sample_shape(x: Array | _core.SparseRows) -> tuple[int, ...]:
     """The shape of one row; numbers in a plain list are rows of one column."""
     return x.shape[1:] or (1,)
 
 
-def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Floats:
+def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Inputs:
     """Inputs as a matrix with one row per sample.
 
     Parameters
     ----------
-    x : array_like, shape (N, *shape)
+    x : array_like, shape (N, *shape), or sparse, shape (N, I)
         A last axis of length 1 may be missing or added.
     shape : tuple of int
         Shape of one sample, as the model was built for.
 
     Returns
     -------
-    ndarray of float32, shape (N, prod(shape))
+    ndarray of float32, shape (N, prod(shape)), or SparseRows
 
     Raises
     ------
@@ -155,7 +205,7 @@ def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Floats:
     >>> as_inputs([[[1, 2], [3, 4]]], (2, 2))
     array([[1., 2., 3., 4.]], dtype=float32)
     """
-    array = to_numpy(x, name)
+    array = x if isinstance(x, _core.SparseRows) else to_rows(x, name)
     given = array.shape[1:]
     if array.ndim == 0 or not (given == shape or (*given, 1) == shape or given == (*shape, 1)):
         raise _wrong_inputs(array, shape, name)
@@ -163,10 +213,12 @@ def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Floats:
         raise ValueError(f"{name} must have at least one row, got shape {array.shape}.")
     if len(array) > MAX_ROWS:
         raise ValueError(f"{name} must have at most {MAX_ROWS} rows, got {len(array)}. Train on parts of it.")
+    if isinstance(array, _core.SparseRows):
+        return array
     return as_float32(array, name).reshape(len(array), math.prod(shape))
 
 
-def _wrong_inputs(array: Array, shape: tuple[int, ...], name: str) -> ValueError:
+def _wrong_inputs(array: Array | _core.SparseRows, shape: tuple[int, ...], name: str) -> ValueError:
     expected = f"({', '.join(['N', *map(str, shape)])})"
     remedy = "The model was built for this shape"
     if array.shape == shape:

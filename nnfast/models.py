@@ -354,7 +354,7 @@ class Sequential:
 
         Parameters
         ----------
-        x : array_like, shape (N, ...)
+        x : array_like, shape (N, ...), or sparse, shape (N, I)
         batch_size : int, default 32
             What callbacks see as a batch; a row's prediction does not depend on its place.
         verbose : {"auto", 0, 1, 2}, default "auto"
@@ -369,7 +369,7 @@ class Sequential:
         """
         if steps is not None:
             raise ValueError("steps must be None: all rows are predicted. Pass fewer rows instead.")
-        array = arrays.to_numpy(x, "x")
+        array = arrays.to_rows(x)
         net = self.network(arrays.sample_shape(array))
         inputs = arrays.as_inputs(array, self.sample_shape)
         outputs = np.empty((len(inputs), self.head[0]), np.float32)

@@ -29,6 +29,7 @@ from .names import unknown_name
 if TYPE_CHECKING:
     from types import FrameType
 
+    from ._core import SparseRows
     from .kernels import ActivationLike
 
 Array = NDArray[np.floating[Any]]
@@ -787,7 +788,7 @@ class Net:
     @np.errstate(all="ignore")
     def train(
         self,
-        x: Array,
+        x: Array | SparseRows,
         y: Targets,
         sample_weight: Array | None,
         order: NDArray[np.unsignedinteger[Any]] | None,
@@ -847,7 +848,7 @@ class Net:
     @np.errstate(all="ignore")
     def evaluate(
         self,
-        x: Array,
+        x: Array | SparseRows,
         y: Targets,
         sample_weight: Array | None,
         totals: NDArray[np.float64],
@@ -866,7 +867,7 @@ class Net:
             totals += [row_loss.sum(dtype=np.float64), *(metric.sum(a, targets) for metric in self._metrics)]
 
     @np.errstate(all="ignore")
-    def predict(self, x: Array, out: Array, progress: Callable[[int], object] | None) -> None:
+    def predict(self, x: Array | SparseRows, out: Array, progress: Callable[[int], object] | None) -> None:
         """Outputs (n,K) of the rows of x, into out; any number of threads may do so at once."""
         self._check_inputs(x)
         _check_shape("out", out, (len(x), self._layers[-1].units))
@@ -875,15 +876,18 @@ class Net:
         for first in range(0, len(x), BLOCK_ROWS):
             tick(first)
             place = slice(first, first + BLOCK_ROWS)
-            out[place] = self._forward(x[place].astype(self.dtype, copy=False), room, linked=False)[-1]
+            out[place] = self._forward(_rows(x, place).astype(self.dtype, copy=False), room, linked=False)[-1]
 
     # Checks
 
-    def _check_inputs(self, x: Array) -> None:
-        _check_shape("x", x, (len(x), self.input_size))
+    def _check_inputs(self, x: Array | SparseRows) -> None:
+        if isinstance(x, np.ndarray) or not hasattr(x, "toarray"):
+            _check_shape("x", x, (len(x), self.input_size))
+        elif x.shape[1] != self.input_size:
+            raise ValueError(f"x: expected {self.input_size} columns, received {x.shape[1]}")
 
     def _check_data(
-        self, x: Array, y: Targets, sample_weight: Array | None, totals: NDArray[np.float64]
+        self, x: Array | SparseRows, y: Targets, sample_weight: Array | None, totals: NDArray[np.float64]
     ) -> None:
         if self._rule is None:
             raise RuntimeError("the network has no loss yet: call compile first")
@@ -927,11 +931,14 @@ class Net:
             self._outputs, self._deltas = self._room(rows), self._room(rows)[:-1]
 
     def _gather(
-        self, x: Array, y: Targets, sample_weight: Array | None, place: slice | NDArray[np.intp]
+        self,
+        x: Array | SparseRows,
+        y: Targets,
+        sample_weight: Array | None,
+        place: slice | NDArray[np.intp],
     ) -> tuple[Array, Any, Array | None]:
-        def rows(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-            part = array[place] if isinstance(place, slice) else array.take(place, axis=0)
-            return part.astype(dtype, copy=False)
+        def rows(array: NDArray[Any] | SparseRows, dtype: np.dtype[Any]) -> NDArray[Any]:
+            return _rows(array, place).astype(dtype, copy=False)
 
         return (
             rows(x, self.dtype),
@@ -987,6 +994,13 @@ class Net:
                 dz = np.dot(dz, layer.kernel.T, out=self._deltas[place - 1][: len(x)])
             source = self._layers[place - 1]
             source.activation.backward(dz, below, source.parameter)
+
+
+def _rows(array: NDArray[Any] | SparseRows, place: slice | NDArray[np.intp]) -> NDArray[Any]:
+    """Rows of a dense array or, as a dense array, of a sparse one."""
+    if not isinstance(array, np.ndarray):
+        return array.toarray(np.arange(len(array))[place])
+    return array[place] if isinstance(place, slice) else array.take(place, axis=0)
 
 
 def _ticker(progress: Callable[[int], object] | None) -> Callable[[int], None]:

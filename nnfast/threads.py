@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 
 from . import _core
@@ -76,4 +77,46 @@ def get_num_threads() -> int:
     return _core.num_threads()
 
 
+def register_threadpoolctl() -> None:
+    """Let `threadpoolctl.threadpool_limits` and `threadpool_info` see nnfast's workers, as user API "nnfast".
+
+    Done by itself where threadpoolctl (scikit-learn brings it along) is imported before nnfast; call it where that
+    comes later. Calling it again changes nothing.
+
+    Raises
+    ------
+    ImportError
+        threadpoolctl is not installed.
+    """
+    try:
+        import threadpoolctl
+    except ImportError as error:
+        raise ImportError(
+            "register_threadpoolctl: expected threadpoolctl, which is not installed. Install it: pip install threadpoolctl"
+        ) from error
+    if any(controller.user_api == "nnfast" for controller in threadpoolctl._ALL_CONTROLLERS):
+        return
+
+    class Controller(threadpoolctl.LibController):  # type: ignore[misc]
+        user_api = "nnfast"
+        internal_api = "nnfast"
+        filename_prefixes = ("_core",)
+        check_symbols = ("nn_num_threads", "nn_set_num_threads")
+
+        def get_num_threads(self) -> int:
+            return int(self.dynlib.nn_num_threads())
+
+        def set_num_threads(self, num_threads: int) -> None:
+            self.dynlib.nn_set_num_threads(num_threads)
+
+        def get_version(self) -> str:
+            from . import __version__
+
+            return __version__
+
+    threadpoolctl.register(Controller)
+
+
 _core.set_num_threads(default_threads())
+if "threadpoolctl" in sys.modules:
+    register_threadpoolctl()

@@ -33,7 +33,7 @@ BATCH_SIZE = 32
 class Data(NamedTuple):
     """Rows as the engine takes them."""
 
-    x: arrays.Floats
+    x: arrays.Inputs
     y: arrays.Labels | arrays.Floats
     weight: arrays.Floats | None
 
@@ -231,7 +231,7 @@ class Trainer:
         """Checked rows; the model is built for them if it is not yet."""
         if y is None:
             raise ValueError(f"{prefix}y must be given, one target for each row of {prefix}x.")
-        array = arrays.to_numpy(x, f"{prefix}x")
+        array = arrays.to_rows(x, f"{prefix}x")
         self._network(arrays.sample_shape(array))
         inputs = arrays.as_inputs(array, self.model.sample_shape, f"{prefix}x")
         rows = len(inputs)
@@ -278,8 +278,9 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like, shape (N, ...)
-            Arrays, lists or DataFrames of numbers; used as float32.
+        x : array_like, shape (N, ...), or sparse, shape (N, I)
+            Arrays, lists or DataFrames of numbers; used as float32. SciPy's sparse matrices and arrays are
+            trained on as they are, without ever making them dense.
         y : array_like, shape (N,), (N, 1) or (N, K)
             Labels from 0 for the sparse loss, else targets as wide as the model's output.
         batch_size : int, default 32

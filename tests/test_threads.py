@@ -132,3 +132,26 @@ def test_fits_of_several_threads_at_once_are_those_of_one() -> None:
         worker.join()
     for model in models:
         assert all((a == b).all() for a, b in zip(model.get_weights(), expected.get_weights(), strict=True))
+
+
+def test_threadpoolctl_sees_and_limits_the_workers() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    threads.register_threadpoolctl()
+    threads.register_threadpoolctl()
+    before = nnfast.get_num_threads()
+    nnfast.set_num_threads(3)
+    try:
+        (info,) = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "nnfast"]
+        assert info["num_threads"] == 3
+        assert info["version"] == nnfast.__version__
+        with threadpoolctl.threadpool_limits(1):
+            assert nnfast.get_num_threads() == 1
+        assert nnfast.get_num_threads() == 3
+    finally:
+        nnfast.set_num_threads(before)
+
+
+def test_threadpoolctl_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    with pytest.raises(ImportError, match="pip install threadpoolctl"):
+        threads.register_threadpoolctl()

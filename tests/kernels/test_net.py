@@ -383,3 +383,29 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
     finally:
         _core.set_num_threads(before)
     assert same_bits(results)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_bits_of_a_long_call_do_not_depend_on_threads(rng: np.random.Generator, rule: str) -> None:
+    """Many steps in one call: workers keep packed weights, and which choice of workers is taken changes on the way."""
+    n = 6000
+    x = floats(rng, n, 256)
+    x[rng.random(x.shape) < 0.8] = 0.0
+    y = rng.integers(0, 10, n).astype(np.int32)
+    before = _core.num_threads()
+
+    def run(threads: int, skip: bool) -> bytes:
+        _core.set_num_threads(threads)
+        net = _core.Net(256, [(144, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)])
+        for i, tensor in enumerate(net.tensors):
+            tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.2
+        net.skip_zeros = skip
+        net.compile("sparse_categorical_crossentropy", False, rule, ())
+        net.train(x, y, None, None, 0, n, 24, hyper(rule), np.zeros(1), None)
+        return net.params.tobytes() + b"".join(slot.tobytes() for slot in net.slots)
+
+    try:
+        results = {run(threads, skip) for threads in (1, 2, 3, 4, 5, 8) for skip in (False, True)}
+    finally:
+        _core.set_num_threads(before)
+    assert len(results) == 1
