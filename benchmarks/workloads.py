@@ -1,9 +1,10 @@
-"""The two nets of the thesis, their data, and a step of either backend on them."""
+"""The nets that are measured, their data, and a step of either backend on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,35 +19,54 @@ RULES: dict[str, tuple[float, ...]] = {
     "momentum": (0.01, 0.9),
     "adam": (0.001, 0.9, 0.999, 1e-7),
 }
+SEED = 0
 
 
 class Workload(NamedTuple):
-    """Layer sizes and loss; rows and inputs as in the thesis."""
+    """Rows and inputs; units and activation of each layer; loss; share of the inputs that are not zero; what is measured of it."""
 
     rows: int
     inputs: int
-    layers: tuple[tuple[int, str, float, bool, bool], ...]
+    layers: tuple[tuple[int, str], ...]
     loss: str
-    density: float
+    density: float = 1.0
+    rules: tuple[str, ...] = ("sgd", "adam")
+    batch_sizes: tuple[int, ...] = (32, 256)
 
+    @property
+    def classes(self) -> bool:
+        return self.loss == "sparse_categorical_crossentropy"
+
+    def flops(self, batch_size: int) -> int:
+        """Of a dense step: two for each multiply-add; three products a layer, the first layer two."""
+        sizes = [self.inputs, *(units for units, _ in self.layers)]
+        weights = [a * b for a, b in pairwise(sizes)]
+        return 2 * batch_size * (3 * sum(weights) - weights[0])
+
+
+CLASSES, VALUES = "sparse_categorical_crossentropy", "mean_squared_error"
+MNIST = ((128, "relu"), (10, "softmax"))
 
 WORKLOADS = {
-    "mnist": Workload(
-        60_000,
-        784,
-        ((128, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)),
-        "sparse_categorical_crossentropy",
-        0.191,
-    ),
+    # the two nets of the thesis
+    "mnist": Workload(60_000, 784, MNIST, CLASSES, 0.191, tuple(RULES), BATCH_SIZES),
     "wine": Workload(
-        3_673, 11, ((128, "relu", 0.0, True, True), (1, "relu", 0.0, True, True)), "mean_squared_error", 1.0
+        3_673, 11, ((128, "relu"), (1, "relu")), VALUES, rules=tuple(RULES), batch_sizes=BATCH_SIZES
     ),
+    # no zeros to skip
+    "dense": Workload(60_000, 784, MNIST, CLASSES, batch_sizes=(32, 128, 256, 0)),
+    # wider, deeper, smaller
+    "784-512-512-10": Workload(20_000, 784, ((512, "relu"), (512, "relu"), (10, "softmax")), CLASSES),
+    "256-256-256-256-1": Workload(
+        20_000, 256, ((256, "tanh"), (256, "tanh"), (256, "tanh"), (1, "linear")), VALUES
+    ),
+    "20-64-64-3": Workload(20_000, 20, ((64, "relu"), (64, "relu"), (3, "softmax")), CLASSES),
 }
 
 
 @cache
 def data(name: str) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-    """The real data where they are at hand, else random ones of the same shape and density."""
+    """The real data where there are any and they are at hand, else random ones of the same shape and density."""
     from nnfast import datasets
     from nnfast.utils import normalize
 
@@ -55,38 +75,63 @@ def data(name: str) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         if name == "mnist":
             (x, y), _ = datasets.mnist.load_data()
             return np.ascontiguousarray(x.reshape(len(x), -1) / np.float32(255)), y.astype(np.int32)
-        (x, y), _ = datasets.wine_quality.load_data()
-        return normalize(x, axis=1).astype(np.float32), y.astype(np.float32).reshape(-1, 1)
+        if name == "wine":
+            (x, y), _ = datasets.wine_quality.load_data()
+            return normalize(x, axis=1).astype(np.float32), y.astype(np.float32).reshape(-1, 1)
     except (OSError, ImportError, RuntimeError):
-        rng = np.random.default_rng(0)
-        x = rng.random((work.rows, work.inputs), dtype=np.float32)
+        pass
+    rng = np.random.default_rng(SEED)
+    x = rng.random((work.rows, work.inputs), dtype=np.float32)
+    if work.density < 1.0:
         x[rng.random(x.shape) >= work.density] = 0.0
-        if work.loss.startswith("sparse"):
-            return x, rng.integers(0, work.layers[-1][0], work.rows).astype(np.int32)
-        return x, rng.random((work.rows, work.layers[-1][0]), dtype=np.float32) * 9
+    outputs = work.layers[-1][0]
+    if work.classes:
+        return x, rng.integers(0, outputs, work.rows).astype(np.int32)
+    return x, rng.random((work.rows, outputs), dtype=np.float32) * 9
+
+
+def order(name: str) -> NDArray[np.uint32]:
+    """The order in which rows are used by whoever lets one choose it."""
+    rows = np.empty(len(data(name)[0]), dtype=np.uint32)
+    _core.shuffle(rows, SEED, 0)
+    return rows
+
+
+def weights(name: str) -> list[NDArray[np.float32]]:
+    """Kernels and biases to begin with: Glorot-uniform. A net whose output starts dead would be measured doing nothing, so the last bias of a
+    regression starts at 1."""
+    work = WORKLOADS[name]
+    tensors, size = [], work.inputs
+    for i, (units, _) in enumerate(work.layers):
+        limit = np.sqrt(6 / (size + units))
+        kernel = (2 * _core.uniform(size * units, SEED, i) - 1).reshape(size, units) * limit
+        tensors += [kernel.astype(np.float32), np.zeros(units, dtype=np.float32)]
+        size = units
+    if not work.classes:
+        tensors[-1] += 1
+    return tensors
 
 
 def make_net(name: str, rule: str, backend: str) -> _core.Net | reference.Net:
-    """A net with Glorot weights; one whose output starts dead would be measured doing nothing, so the last bias starts at 1."""
+    """A net of either backend, compiled."""
     work = WORKLOADS[name]
-    net = BACKENDS[backend](work.inputs, work.layers)
-    for i, tensor in enumerate(net.tensors):
-        if tensor.ndim == 2:
-            limit = np.sqrt(6 / sum(tensor.shape))
-            tensor[...] = (2 * _core.uniform(tensor.size, 0, i) - 1).reshape(tensor.shape) * limit
-    if work.loss == "mean_squared_error":
-        net.tensors[-1][...] = 1.0
+    net = BACKENDS[backend](
+        work.inputs, [(units, activation, 0.0, True, True) for units, activation in work.layers]
+    )
+    for tensor, value in zip(net.tensors, weights(name), strict=True):
+        tensor[...] = value
     net.compile(work.loss, False, rule, ())
     return net
 
 
-def steps(name: str, rule: str, backend: str, batch_size: int) -> Callable[[int], None]:
+def steps(
+    name: str, rule: str, backend: str, batch_size: int, net: _core.Net | reference.Net | None = None
+) -> Callable[[int], None]:
     """A function that makes so many steps, going on through the shuffled rows."""
     x, y = data(name)
     batch = batch_size or len(x)
-    net = make_net(name, rule, backend)
-    order = np.empty(len(x), dtype=np.uint32)
-    _core.shuffle(order, 0, 0)
+    net = net or make_net(name, rule, backend)
+    rows = order(name)
     totals = np.zeros(1)
     per_epoch = len(x) // batch
     at = 0
@@ -95,7 +140,7 @@ def steps(name: str, rule: str, backend: str, batch_size: int) -> Callable[[int]
         nonlocal at
         while count > 0:
             here = min(count, per_epoch - at)
-            net.train(x, y, None, order, at * batch, (at + here) * batch, batch, RULES[rule], totals, None)
+            net.train(x, y, None, rows, at * batch, (at + here) * batch, batch, RULES[rule], totals, None)
             at = (at + here) % per_epoch
             count -= here
 

@@ -881,10 +881,11 @@ class Net:
     # Checks
 
     def _check_inputs(self, x: Array | SparseRows) -> None:
-        if isinstance(x, np.ndarray) or not hasattr(x, "toarray"):
+        if hasattr(x, "toarray"):
+            if x.shape[1] != self.input_size:
+                raise ValueError(f"x: expected {self.input_size} columns, received {x.shape[1]}")
+        else:
             _check_shape("x", x, (len(x), self.input_size))
-        elif x.shape[1] != self.input_size:
-            raise ValueError(f"x: expected {self.input_size} columns, received {x.shape[1]}")
 
     def _check_data(
         self, x: Array | SparseRows, y: Targets, sample_weight: Array | None, totals: NDArray[np.float64]

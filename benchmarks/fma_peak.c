@@ -1,0 +1,37 @@
+/* What a core can do at most: independent fused multiply-adds in registers, and reading memory. Built and called by limits.py. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef WORD
+#define WORD 64
+#endif
+#define LANES (WORD / 4)
+#define CHAINS (WORD == 64 ? 24 : 12)
+
+typedef float vec __attribute__((vector_size(WORD)));
+
+/* Floating-point operations made, in CHAINS independent chains; *sink keeps them from being optimised away. */
+double fma_chains(int64_t rounds, float *sink) {
+    vec chain[CHAINS], a = {0}, b = {0};
+    a += 1.0000001f;
+    b += 1e-9f;
+    for (int i = 0; i < CHAINS; i++) chain[i] = a * (float)i;
+    for (int64_t r = 0; r < rounds; r++) {
+#pragma GCC unroll 32
+        for (int i = 0; i < CHAINS; i++) chain[i] = chain[i] * a + b;
+    }
+    for (int i = 0; i < CHAINS; i++) {
+        for (int l = 0; l < LANES; l++) *sink += chain[i][l];
+    }
+    return 2.0 * LANES * CHAINS * (double)rounds;
+}
+
+double read_floats(const float *x, int64_t n, float *sink) {
+    vec sum[4] = {{0}};
+    for (int64_t i = 0; i + 4 * LANES <= n; i += 4 * LANES) {
+        for (int k = 0; k < 4; k++) sum[k] += *(const vec *)(x + i + k * LANES);
+    }
+    for (int l = 0; l < LANES; l++) *sink += sum[0][l] + sum[1][l] + sum[2][l] + sum[3][l];
+    return 4.0 * (double)n;
+}

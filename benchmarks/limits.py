@@ -1,0 +1,89 @@
+"""What this machine can do at most, measured: fused multiply-adds of a core, of all cores at once, and reading memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import nnfast
+from nnfast import _core
+
+SOURCE = Path(__file__).with_name("fma_peak.c")
+WORDS = {"avx512": (64, "-mavx512f"), "avx2": (32, "-mavx2")}
+FLAGS = ("-O3", "-ffast-math", "-mfma", "-shared", "-fPIC")  # of this measurement only
+ROUNDS = 20_000_000
+FLOATS = 1 << 26
+
+
+def library(word: int, flag: str, folder: str) -> ctypes.CDLL:
+    """The C code for one instruction set."""
+    target = Path(folder, f"fma{word}.so")
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run(
+        [compiler, *FLAGS, flag, f"-DWORD={word}", str(SOURCE), "-o", str(target)],
+        check=True,
+        capture_output=True,
+    )
+    loaded = ctypes.CDLL(str(target))
+    for function in (loaded.fma_chains, loaded.read_floats):
+        function.restype = ctypes.c_double
+    return loaded
+
+
+def rate(call: Callable[[], float], threads: int) -> float:
+    """Work per second of so many threads at once: the best of three."""
+    best = 0.0
+    for _ in range(3):
+        done = [0.0] * threads
+
+        def work(i: int, done: list[float] = done) -> None:
+            done[i] = call()
+
+        workers = [threading.Thread(target=work, args=(i,)) for i in range(threads)]
+        begin = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        best = max(best, sum(done) / (time.perf_counter() - begin))
+    return best
+
+
+def measure() -> dict[str, float]:
+    """GFLOP/s of one core for each instruction set and of all threads, GB/s from memory; empty where there is no compiler or no x86."""
+    threads = nnfast.get_num_threads()
+    sink = ctypes.c_float()
+    found: dict[str, float] = {}
+    if not shutil.which(os.environ.get("CC", "cc")):
+        return found
+    x = np.ones(FLOATS, dtype=np.float32)  # zeros would all lie in one page
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _core.available_instruction_sets():
+            if name not in WORDS:
+                continue
+            loaded = library(*WORDS[name], folder)
+
+            def chains(loaded: ctypes.CDLL = loaded) -> float:
+                return float(loaded.fma_chains(ctypes.c_int64(ROUNDS), ctypes.byref(sink)))
+
+            def read(loaded: ctypes.CDLL = loaded) -> float:
+                return float(
+                    loaded.read_floats(
+                        x.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(FLOATS), ctypes.byref(sink)
+                    )
+                )
+
+            found[f"{name} GFLOP/s, one thread"] = round(rate(chains, 1) / 1e9, 1)
+            found[f"{name} GFLOP/s, {threads} threads"] = round(rate(chains, threads) / 1e9, 1)
+            found.setdefault("memory GB/s, one thread", round(rate(read, 1) / 1e9, 1))
+            found.setdefault(f"memory GB/s, {threads} threads", round(rate(read, threads) / 1e9, 1))
+    return found
