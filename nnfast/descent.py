@@ -268,14 +268,15 @@ def _descend(
         if len(steps) == max_iter:
             break
         if line_search is None:
-            step: float | None = optimizer.learning_rate
+            step = optimizer.learning_rate
             reference.update(x, g, slots, optimizer.rule, optimizer.hyper(), len(steps) + 1)
         else:
             search = _exact_step if line_search == "exact" else _armijo_step
-            step = search(lambda s, x=x, g=g: problem.value(x - s * g), value, norm, first_step)  # type: ignore[misc]
-            if step is None:
+            found = search(lambda s, x=x, g=g: problem.value(x - s * g), value, norm, first_step)  # type: ignore[misc]
+            if found is None:
                 status, message = "no_descent", "no step along the negative gradient makes f smaller"
                 break
+            step = found
             reference.update(x, g, slots, "sgd", (step,), len(steps) + 1)
         steps.append(step)
         points.append(x.copy())
