@@ -187,7 +187,7 @@ def _scale(x: Array, train: Array, how: str) -> Any:
 
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.plot:
-        plot.require_matplotlib()  # rather now than after the training
+        plot.common.require_matplotlib()  # rather now than after the training
     table = _load(arguments)
     x, x_test = (
         _scale(part, np.asarray(table.x, np.float64), table.scaling) for part in (table.x, table.x_test)

@@ -162,7 +162,10 @@ def minimize(
     problem = _Problem(fun, grad, start.ndim == 0)
     first_step = 1.0 if line_search == "armijo" and learning_rate is None else optimizer.learning_rate
     with np.errstate(all="ignore"):  # what overflows has diverged
-        return _descend(problem, np.atleast_1d(start), optimizer, line_search, first_step, tol, max_iter)
+        name = method if isinstance(method, str) else type(method).__name__
+        return _descend(
+            problem, np.atleast_1d(start), optimizer, name, line_search, first_step, tol, max_iter
+        )
 
 
 def _optimizer(
@@ -246,6 +249,7 @@ def _descend(
     problem: _Problem,
     x: Vector,
     optimizer: optimizers.Optimizer,
+    name: str,
     line_search: str | None,
     first_step: float,
     tol: float,
@@ -290,7 +294,7 @@ def _descend(
         np.array(steps, dtype=np.float64),
         status,
         message,
-        type(optimizer).__name__ if line_search is None else f"{line_search} line search",
+        name if line_search is None else f"{line_search} line search",
     )
 
 

@@ -1,8 +1,4 @@
-"""Pictures of training, by matplotlib (extra `plot`), which is imported when the first one is drawn.
-
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart; training and validation also differ by line style, and each line carries its
-name at its end instead of in a legend.
-"""
+"""Loss and metrics by epoch."""
 
 from __future__ import annotations
 
@@ -10,23 +6,12 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from .common import COLOURS, finish, require_matplotlib
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .callbacks import History
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-
-def require_matplotlib() -> Any:
-    """`matplotlib.pyplot`, or an ImportError that names the extra."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "plot: expected matplotlib, which is not installed. Install the extra: pip install 'nnfast[plot]'"
-        ) from error
-    return plt
+    from ..callbacks import History
 
 
 def history(
@@ -76,9 +61,7 @@ def history(
         )
         for each, group in zip(axes[0], groups, strict=True):
             _draw(each, group)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    return finish(figure, path)
 
 
 def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
