@@ -138,5 +138,3 @@ def test_network_refuses() -> None:
         plot.network(network(), direction="up")
     with pytest.raises(ValueError, match="highlight must name a neuron"):
         plot.network(network(), highlight=(3, 1))
-    with pytest.raises(ValueError, match="at least one Dense"):
-        plot.network(nn.Sequential([nn.layers.Input((3,)), nn.layers.Flatten()]))

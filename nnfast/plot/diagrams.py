@@ -75,7 +75,7 @@ def network(
     ImportError
         Without matplotlib.
     ValueError
-        The model has no layer, or no shape of input yet; an unknown direction; a neuron that there is not.
+        The model has no layer with weights, or no shape of input yet; an unknown direction; a neuron that there is not.
     """
     if direction not in {None, "forward", "backward"}:
         raise ValueError(f"direction must be None, 'forward' or 'backward', got {direction!r}.")
@@ -116,8 +116,6 @@ def _columns(model: Sequential, most: int, bias: bool) -> list[Column]:
     shape = model.sample_shape
     inputs = math.prod(shape)
     layers = [layer for layer in model.layers if isinstance(layer, Dense | Activation)]
-    if not layers:
-        raise ValueError("model must have at least one Dense layer to be drawn.")
     columns = [Column(f"input\n{inputs}", "x", _shown(inputs, most), inputs, False)]
     units = inputs
     for layer in layers:
