@@ -1,3 +1,5 @@
 """NumPy is set up before anything imports it."""
 
-from . import environment  # noqa: F401
+from . import environment
+
+environment.free_openblas()

@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
 
+from .environment import SLOWING
+
 PAUSE = 0.05  # seconds between two turns, for the threads of the other to go to sleep
 
 Task = tuple[Any, ...]
@@ -52,9 +54,8 @@ def steps_within(timed: Timed, budget: float) -> int:
     return whole(count * budget / max(spent, 1e-9))
 
 
-def serve(make: Maker, environment: Mapping[str, str], pipe: Connection) -> None:
+def serve(make: Maker, pipe: Connection) -> None:
     """What the process of one contestant does: a task and a budget come in, seconds per step and the check go out; an error as its text."""
-    os.environ.update(environment)
     current: Task | None = None
     timed: Timed | None = None
     count = 1
@@ -102,8 +103,11 @@ class Contest:
         for name, (make, environment) in contestants.items():
             ours, theirs = context.Pipe()
             before = dict(os.environ)
+            for variable in SLOWING:
+                os.environ.pop(variable, None)
             os.environ.update(environment)  # seen by what the new process imports
-            context.Process(target=serve, args=(make, environment, theirs), daemon=True).start()
+            context.Process(target=serve, args=(make, theirs), daemon=True).start()
+            theirs.close()  # so that the end of the process is seen here
             os.environ.clear()
             os.environ.update(before)
             self.pipes[name] = ours
@@ -116,8 +120,12 @@ class Contest:
                 if results[name].error:
                     continue
                 time.sleep(PAUSE)
-                self.pipes[name].send((task, budget))
-                spent, results[name].check, results[name].error = self.pipes[name].recv()
-                if turn >= 0:
+                try:
+                    self.pipes[name].send((task, budget))
+                    spent, results[name].check, results[name].error = self.pipes[name].recv()
+                except (EOFError, OSError):
+                    results[name].error = "its process ended"
+                    continue
+                if turn >= 0 and not results[name].error:
                     results[name].samples.append(spent)
         return results

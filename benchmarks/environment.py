@@ -1,4 +1,4 @@
-"""What a measurement needs around it: NumPy at its best, and a record of where it was taken. Imported before NumPy."""
+"""What a measurement needs around it: NumPy at its best, and a record of where it was taken."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import subprocess
 import sys
 
 # Some machines set these to spare old processors; they slow OpenBLAS down. The reference is to be measured at its best.
-for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    if os.environ.pop(variable, None) is not None and "numpy" in sys.modules:
-        raise RuntimeError(
-            f"{variable} is set and NumPy was imported before it could be unset: import benchmarks.environment first"
-        )
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+
+def free_openblas() -> None:
+    """Unset them for this process, which must not have imported NumPy yet."""
+    for variable in SLOWING:
+        if os.environ.pop(variable, None) is not None and "numpy" in sys.modules:
+            raise RuntimeError(
+                f"{variable} is set and NumPy was imported before it could be unset: call free_openblas first"
+            )
 
 
 def processor() -> str:
