@@ -1,4 +1,4 @@
-"""One step, one epoch and a prediction, native and reference, on the shapes of MNIST and wine."""
+"""One step, one epoch and a prediction, native and reference, on the nets of the table of workloads."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import pytest
 from . import workloads
 
 both = pytest.mark.parametrize("backend", workloads.BACKENDS)
-rules = pytest.mark.parametrize("rule", workloads.RULES)
-nets = pytest.mark.parametrize("name", workloads.WORKLOADS)
 
 
 @both
-@rules
-@pytest.mark.parametrize("batch_size", workloads.BATCH_SIZES)
-@nets
-def bench_step(benchmark: Any, name: str, batch_size: int, rule: str, backend: str) -> None:
+@pytest.mark.parametrize("task", workloads.TRAININGS, ids=workloads.title)
+def bench_step(benchmark: Any, task: workloads.Task, backend: str) -> None:
+    name, rule, batch_size = task
     run = workloads.steps(name, rule, backend, batch_size)
     many = 20 if 0 < batch_size <= 32 else 1  # so that the call itself does not count
     benchmark.extra_info["steps per round"] = many
@@ -26,8 +23,9 @@ def bench_step(benchmark: Any, name: str, batch_size: int, rule: str, backend: s
 
 
 @both
-@rules
-@nets
+@pytest.mark.parametrize(
+    ("name", "rule"), [(name, rule) for name, work in workloads.WORKLOADS.items() for rule in work.rules]
+)
 def bench_epoch(benchmark: Any, name: str, rule: str, backend: str) -> None:
     x, _ = workloads.data(name)
     benchmark.pedantic(
@@ -36,9 +34,10 @@ def bench_epoch(benchmark: Any, name: str, rule: str, backend: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("rows", [1, 100, 60_000])
-def bench_predict(benchmark: Any, rows: int, backend: str) -> None:
-    net = workloads.make_net("mnist", "sgd", backend)
-    x, _ = workloads.data("mnist")
-    out = np.empty((rows, 10), dtype=np.float32)
+@pytest.mark.parametrize("task", workloads.PREDICTIONS, ids=workloads.title)
+def bench_predict(benchmark: Any, task: workloads.Task, backend: str) -> None:
+    name, _, rows = task
+    net = workloads.make_net(name, "sgd", backend)
+    x, _ = workloads.data(name)
+    out = np.empty((rows, workloads.WORKLOADS[name].layers[-1][0]), dtype=np.float32)
     benchmark(net.predict, x[:rows], out, None)

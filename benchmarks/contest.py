@@ -17,7 +17,7 @@ from .environment import SLOWING
 
 PAUSE = 0.05  # seconds between two turns, for the threads of the other to go to sleep
 
-Task = tuple[Any, ...]
+Task = Any
 Maker = Callable[[Task], "Timed"]
 
 
@@ -46,7 +46,7 @@ def steps_within(timed: Timed, budget: float) -> int:
     """So many steps that they take about `budget` seconds."""
 
     def whole(count: float) -> int:
-        return max(timed.least, round(count / timed.unit) * timed.unit, timed.unit)
+        return timed.unit * max(-(-timed.least // timed.unit), round(count / timed.unit))
 
     count = whole(1)
     while (spent := seconds(timed.run, count) * count) < budget / 4 and count < 1 << 24:

@@ -10,7 +10,8 @@ import argparse
 from pathlib import Path
 
 from . import environment, workloads
-from .contest import Contest, Task, Timed
+from .contest import Contest, Timed
+from .workloads import Task
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- benchmark table: made by `make bench` -->", "<!-- end of benchmark table -->"

@@ -22,6 +22,10 @@ RULES: dict[str, tuple[float, ...]] = {
 SEED = 0
 
 
+Task = tuple[str, str, int]
+"""What is measured: name of a workload, update rule and rows of a batch (0: all); or name, "predict" and rows."""
+
+
 class Workload(NamedTuple):
     """Rows and inputs; units and activation of each layer; loss; share of the inputs that are not zero; what is measured of it."""
 
@@ -62,6 +66,21 @@ WORKLOADS = {
     ),
     "20-64-64-3": Workload(20_000, 20, ((64, "relu"), (64, "relu"), (3, "softmax")), CLASSES),
 }
+
+TRAININGS: list[Task] = [
+    (name, rule, batch_size)
+    for name, work in WORKLOADS.items()
+    for rule in work.rules
+    for batch_size in work.batch_sizes
+]
+PREDICTIONS: list[Task] = [("mnist", "predict", rows) for rows in (1, 100, 60_000)]
+TASKS = TRAININGS + PREDICTIONS
+
+
+def title(task: Task) -> str:
+    """A row's name: "mnist sgd 32"."""
+    name, rule, batch_size = task
+    return f"{name} {rule} {batch_size or WORKLOADS[name].rows}"
 
 
 @cache
