@@ -6,7 +6,7 @@ SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/p
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
-.PHONY: train test bench lint format asan clang warnings arm tsan valgrind dist clean
+.PHONY: train test bench bench-peers lint format asan clang warnings arm tsan valgrind dist clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
@@ -16,6 +16,10 @@ test: .venv/installed-test ## the test suite
 
 bench: .venv/installed-bench ## native against reference: the table of the README
 	$(BIN)/python -m benchmarks.report
+
+bench-peers: .venv/installed-peers ## nnfast against every peer, and the limits of the machine: docs/benchmarks.md (about an hour)
+	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.peers_report
 
 lint: .venv/installed-lint warnings ## formatters, linters and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
