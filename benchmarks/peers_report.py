@@ -101,9 +101,9 @@ def table(rows: Sequence[Row], peak: float | None) -> str:
             row.net,
             row.rule,
             str(row.batch_size),
-            cell(OURS, own and format_time(own)),
+            cell(OURS, format_time(own) if own else None),
             cell(None, share),
-            cell(None, best and f"{best} {format_time(row.seconds[best])}"),
+            cell(None, f"{best} {format_time(row.seconds[best])}" if best else None),
             cell(None, ratio(best)),
             *(cell(line, ratio(line)) for line in PEERS),
         ]
