@@ -379,7 +379,7 @@ class Sequential:
         if verbose != "auto" and (shown := progress.mode(verbose)):
             bar = progress.ProgressBar(shown, len(inputs), batch_size, lambda done: {})
             chosen.append(bar)
-            moved = bar.progress if bar.moves else None
+            moved = bar.moved
         if not chosen:
             net.predict(inputs, outputs, None)
             return outputs

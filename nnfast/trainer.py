@@ -370,17 +370,17 @@ class Trainer:
         totals = self._totals()
         history = History()
         callbacks.append(history)
-        moved = None
         if verbose:
-            bar = progress.ProgressBar(verbose, rows, batch_size, lambda done: self._means(totals, done))
-            callbacks.append(bar)
-            moved = bar.progress if bar.moves else None
+            callbacks.append(
+                progress.ProgressBar(verbose, rows, batch_size, lambda done: self._means(totals, done))
+            )
         listeners = CallbackList(
             callbacks, model, verbose=verbose, epochs=epochs.stop, steps=-(-rows // batch_size)
         )
         quiet = any(
             isinstance(callback, TerminateOnNaN) and not callback.raise_error for callback in callbacks
         )
+        moved = listeners.moved()
         order = np.empty(rows, np.uint32) if shuffle else None
         model.history = history
         model.stop_training = False
@@ -557,7 +557,7 @@ class Trainer:
             if shown:
                 bar = progress.ProgressBar(shown, len(data.x), batch_size, lambda done: {})
                 chosen.append(bar)
-                moved = bar.progress if bar.moves else None
+                moved = bar.moved
             listeners = CallbackList(
                 chosen, self.model, verbose=shown, epochs=1, steps=-(-len(data.x) // batch_size)
             )
