@@ -157,6 +157,7 @@ class Trainer:
         self.backend = backend
         self.epoch = 0
         self.epochs_shuffled = 0
+        self.warns_of_dead_units = True
         self._model = weakref.ref(model)
         self._held: Sequential | None = model
         self._net: Net | None = None
