@@ -105,7 +105,7 @@ class DeadUnits(UserWarning):
     >>> print(DeadUnits("'dense_1'", "1 of 1 units", 8))
     Layer 'dense_1' is dead (1 of 1 units): it gives 0 for every row, its slope there is 0, and no gradient gets \
 through. Draw other weights (a seed other than 8), begin with a positive bias \
-(bias_initializer=initializers.Constant(0.1)), or use an activation without such a side: 'linear' in the last \
+(bias_initializer=initializers.Constant(1.0)), or use an activation without such a side: 'linear' in the last \
 layer of a regression, 'tanh' in a hidden one.
     """
 
@@ -119,6 +119,6 @@ layer of a regression, 'tanh' in a hidden one.
         return (
             f"Layer {self.layer} is dead ({self.extent}): it gives 0 for every row, its slope there is 0, and no "
             f"gradient gets through. Draw other weights (a seed other than {self.seed}), begin with a positive bias "
-            "(bias_initializer=initializers.Constant(0.1)), or use an activation without such a side: 'linear' in "
+            "(bias_initializer=initializers.Constant(1.0)), or use an activation without such a side: 'linear' in "
             "the last layer of a regression, 'tanh' in a hidden one."
         )
