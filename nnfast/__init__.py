@@ -22,7 +22,7 @@ from . import (
     optimizers,
     utils,
 )
-from .errors import ModelFileError, NonFiniteError
+from .errors import DeadUnits, GridInterrupted, ModelFileError, NonFiniteError
 from .layers import Input
 from .models import Sequential, load_model
 from .names import unknown_attribute
@@ -30,12 +30,14 @@ from .threads import get_num_threads, set_num_threads
 from .trainer import Trainer
 
 if TYPE_CHECKING:
-    from . import datasets, descent, plot, reference, saving
+    from . import compare, datasets, descent, plot, reference, saving
     from .info import show_config
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DeadUnits",
+    "GridInterrupted",
     "Input",
     "ModelFileError",
     "NonFiniteError",
@@ -43,6 +45,7 @@ __all__ = [
     "Trainer",
     "activations",
     "callbacks",
+    "compare",
     "datasets",
     "descent",
     "errors",
@@ -63,7 +66,15 @@ __all__ = [
     "utils",
 ]
 
-_LAZY = {"datasets": "", "descent": "", "plot": "", "reference": "", "saving": "", "show_config": "info"}
+_LAZY = {
+    "compare": "",
+    "datasets": "",
+    "descent": "",
+    "plot": "",
+    "reference": "",
+    "saving": "",
+    "show_config": "info",
+}
 """Submodules, and names in a submodule, that are loaded on first use."""
 
 

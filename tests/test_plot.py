@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import nnfast as nn
-from nnfast import descent, plot
+from nnfast import compare, descent, plot
 
 pytest.importorskip("matplotlib").use("Agg")
 
@@ -138,3 +139,118 @@ def test_network_refuses() -> None:
         plot.network(network(), direction="up")
     with pytest.raises(ValueError, match="highlight must name a neuron"):
         plot.network(network(), highlight=(3, 1))
+
+
+def grid(sizes: tuple[int, ...] = (1, 8, 64), repeats: int = 1, **changes: object) -> compare.Comparison:
+    """A grid that was not run: the losses are of the size that is wanted."""
+    records = [
+        {
+            "optimizer": optimizer,
+            "batch_size": size,
+            "repeat": repeat,
+            "rows": 64,
+            "seconds": 1 / size,
+            "loss": (loss := [2.0, 1.0, 0.5 + 0.001 * place + 0.1 * repeat])[-1],
+            "accuracy": 0.9,
+            "test_accuracy": 0.8,
+            "history": {"loss": loss, "accuracy": [0.1, 0.5, 0.9]},
+        }
+        | changes
+        for optimizer in ("SGD", "Adam")
+        for place, size in enumerate(sizes)
+        for repeat in range(repeats)
+    ]
+    axes = {"optimizer": ["SGD", "Adam"], "batch_size": list(sizes), "repeat": list(range(repeats))}
+    return compare.Comparison(records, axes, len(records))
+
+
+def lines(ax: object) -> dict[str, object]:
+    return {line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")}
+
+
+def test_comparison_has_a_panel_per_optimizer_and_one_per_score(tmp_path: Path) -> None:
+    result = grid()
+    figure = plot.comparison(result, path=tmp_path / "grid.png")
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    *losses, seconds, loss, accuracy, tested = figure.axes
+    assert [ax.get_title("left") for ax in losses] == ["SGD", "Adam"]
+    for ax in losses:
+        assert list(lines(ax)) == ["1", "8", "full"]
+        assert list(lines(ax)["8"].get_ydata()) == [2.0, 1.0, 0.501]
+    drawn = [ax.get_ylabel() for ax in (seconds, loss, accuracy, tested)]
+    assert drawn == ["training time, s", "loss", "accuracy", "test accuracy"]
+    assert list(lines(seconds)["Adam"].get_ydata()) == [1, 1 / 8, 1 / 64]
+    assert seconds.get_yscale() == "log"
+    assert accuracy.get_yscale() == "linear"
+    assert [text.get_text() for text in seconds.get_xticklabels()] == ["1", "8", "full"]
+
+
+def test_optimizers_differ_without_colour() -> None:
+    sgd, adam, *scores = plot.comparison(grid()).axes
+    styles = [
+        {(line.get_linestyle(), line.get_marker()) for line in lines(ax).values()} for ax in (sgd, adam)
+    ]
+    assert styles == [{("-", "o")}, {("--", "s")}]
+    for ax in scores:
+        assert lines(ax)["SGD"].get_linestyle() != lines(ax)["Adam"].get_linestyle()
+
+
+def test_labels_do_not_overlap_and_stay_in_the_panel() -> None:
+    figure = plot.comparison(grid(sizes=tuple(range(1, 12))))
+    figure.canvas.draw()
+    for ax in figure.axes:
+        boxes = [text.get_window_extent() for text in ax.texts if text.get_text() != "batch size"]
+        boxes.sort(key=lambda box: box.y0)
+        for below, above in itertools.pairwise(boxes):
+            assert above.y0 >= below.y1 - 1
+        assert all(box.y1 <= figure.bbox.y1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes)
+
+
+def test_comparison_of_repeats_draws_their_mean_and_each() -> None:
+    sgd, _, _, loss, *_ = plot.comparison(grid(repeats=3)).axes
+    assert lines(sgd)["1"].get_ydata()[-1] == pytest.approx(0.6)
+    assert lines(loss)["SGD"].get_ydata()[0] == pytest.approx(0.6)
+    points = [list(line.get_ydata()) for line in loss.get_lines() if line.get_label().startswith("_child")]
+    assert [0.5, 0.6, 0.7] in points
+
+
+def test_comparison_of_runs_that_diverged() -> None:
+    nan = float("nan")
+    result = grid(history={"loss": [2.0, nan]}, loss=nan)
+    sgd, _, _, loss = plot.comparison(result).axes
+    assert list(lines(sgd)["1"].get_ydata()) == [2.0]
+    assert not lines(loss)
+    assert plot.comparison(grid(history={"loss": [nan]}, loss=nan, seconds=nan)).axes
+
+
+def test_comparison_of_further_parameters_has_a_panel_for_each() -> None:
+    result = grid()
+    records = [record | {"units": units} for units in (8, 64) for record in result.records]
+    axes = result.axes | {"units": [8, 64], "activation": ["relu"]}
+    figure = plot.comparison(compare.Comparison(records, axes, len(records)))
+    titles = [ax.get_title("left") for ax in figure.axes if ax.get_title("left")]
+    assert titles == ["SGD, units 8", "Adam, units 8", "SGD, units 64", "Adam, units 64"]
+
+
+def test_fewer_rows_are_told_at_their_batch_size() -> None:
+    result = grid()
+    for record in result.records:
+        if record["batch_size"] == 1:
+            record["rows"] = 10
+    figure = plot.comparison(result)
+    assert [text.get_text() for text in figure.axes[2].get_xticklabels()] == ["1\n(10\nrows)", "8", "full"]
+
+
+def test_comparison_of_a_real_grid() -> None:
+    from nnfast import Sequential, layers
+
+    x = np.linspace(0, 1, 40)[:, None]
+    result = compare.grid(
+        Sequential([layers.Dense(1)]), x, x, optimizers=["sgd"], batch_sizes=[4], loss="mse", verbose=0
+    )
+    assert len(plot.comparison(result).axes) == 3
+
+
+def test_nothing_to_compare() -> None:
+    with pytest.raises(ValueError, match="comparison: expected at least one finished run"):
+        plot.comparison(compare.Comparison([], {}, 3))

@@ -49,3 +49,9 @@ TRAJECTORY_RTOL = 1e-5
 
 NORMAL_QUANTILE_RTOL = 1e-13
 """The rational approximations of AS 241 are good to 1e-16; the tails take a logarithm and a root."""
+
+WINE_LOSS_ATOL = 0.02
+"""The thesis' wine loss against ours, of another seed: the spread of tf.keras over seeds."""
+
+WINE_RMSE_ATOL = 0.06
+"""The same of its errors; where training stops early moves them."""

@@ -9,5 +9,6 @@ from __future__ import annotations
 from .curves import history
 from .diagrams import network
 from .functions import activation, descent
+from .grids import comparison
 
-__all__ = ["activation", "descent", "history", "network"]
+__all__ = ["activation", "comparison", "descent", "history", "network"]
