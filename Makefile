@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/*) setup.py pyproject.toml
+SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/plot/*.py) setup.py pyproject.toml
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
@@ -54,7 +54,7 @@ valgrind: ## every access of the engine (valgrind has no AVX-512)
 .PHONY: variant
 variant:
 	rm -rf build/$(NAME) && mkdir -p build/$(NAME) && cp -r csrc tests setup.py pyproject.toml README.md LICENSE build/$(NAME)
-	mkdir build/$(NAME)/nnfast && cd nnfast && cp -r *.py *.pyx *.pyi py.typed datasets ../build/$(NAME)/nnfast
+	mkdir build/$(NAME)/nnfast && cd nnfast && cp -r *.py *.pyx *.pyi py.typed datasets plot ../build/$(NAME)/nnfast
 	cd build/$(NAME) && $(PYTHON) -m venv venv && $(FLAGS) venv/bin/pip install -q -e '.[test]'
 	cd build/$(NAME) && $(RUN) venv/bin/python -m pytest -q -p no:cacheprovider tests/kernels $(TESTS)
 

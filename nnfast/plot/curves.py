@@ -1,7 +1,6 @@
-"""Pictures of training, by matplotlib (extra `plot`), which is imported when the first one is drawn.
+"""Curves of training, by epoch.
 
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart; training and validation also differ by line style, and each line carries its
-name at its end instead of in a legend.
+Training and validation differ by line style, and each line carries its name at its end instead of in a legend.
 """
 
 from __future__ import annotations
@@ -10,23 +9,12 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from .style import COLOURS, finish, frame, panels, spread
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .callbacks import History
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-
-def require_matplotlib() -> Any:
-    """`matplotlib.pyplot`, or an ImportError that names the extra."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "plot: expected matplotlib, which is not installed. Install the extra: pip install 'nnfast[plot]'"
-        ) from error
-    return plt
+    from ..callbacks import History
 
 
 def history(
@@ -65,20 +53,11 @@ def history(
         )
     losses = {name: values for name, values in drawn.items() if name in {"loss", "val_loss"}}
     others = {name: values for name, values in drawn.items() if name not in losses}
-    if ax is not None:
-        _draw(ax, losses or others)
-        figure: Any = ax.figure
-    else:
-        plt = require_matplotlib()
-        groups = [group for group in (losses, others) if group]
-        figure, axes = plt.subplots(
-            1, len(groups), figsize=(5.2 * len(groups), 3.4), layout="constrained", squeeze=False
-        )
-        for each, group in zip(axes[0], groups, strict=True):
-            _draw(each, group)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    groups = [group for group in (losses, others) if group]
+    figure, axes = panels(ax, len(groups))
+    for each, group in zip(axes, groups, strict=False):
+        _draw(each, group)
+    return finish(figure, path, ax)
 
 
 def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
@@ -96,9 +75,8 @@ def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
         ends.append((float(values[-1]), name, colour))
     low, high = ax.get_ylim()
     least = (high - low) * 0.07
-    at = -float("inf")
-    for value, name, colour in sorted(ends):
-        at = max(value, at + least)
+    ends.sort()
+    for at, (value, name, colour) in zip(spread([end[0] for end in ends], least), ends, strict=True):
         label = (
             name.removeprefix("val_")
             if not name.startswith("val_")
@@ -114,7 +92,6 @@ def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
         )
     ax.set_xlabel("epoch")
     ax.set_ylabel(", ".join(base_names))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color="#dddddd", linewidth=0.6)
+    frame(ax)
     ax.locator_params(axis="x", integer=True)
     ax.margins(x=0.02)
