@@ -227,7 +227,7 @@ def _describe(arguments: argparse.Namespace, model: nn.Sequential, table: Table)
 
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.plot:
-        plot.common.require_matplotlib()  # rather now than after the training
+        plot.require_matplotlib()  # rather now than after the training
     given = _load(arguments)
     table = _scaled(given)
     x, y, x_test, y_test = table[:4]

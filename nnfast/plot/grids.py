@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .common import COLOURS, finish, require_matplotlib
+from .style import COLOURS, finish, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def _draw_losses(ax: Axes, name: str, records: Records, sizes: Sequence[int], st
     ax.set_ylabel("loss")
     ax.margins(x=0)
     ax.locator_params(axis="x", integer=True)
-    _clear(ax)
+    frame(ax)
 
 
 def _draw_scores(
@@ -170,7 +170,7 @@ def _draw_scores(
             if np.isfinite(value)
         ],
     )
-    _clear(ax)
+    frame(ax)
 
 
 def _size_text(size: int, records: Records) -> str:
@@ -200,11 +200,6 @@ def _scale(ax: Any, values: Sequence[float]) -> None:
     elif values:
         space = 0.05 * (max(values) - min(values)) or 0.5
         ax.set_ylim(min(values) - space, max(values) + space)
-
-
-def _clear(ax: Any) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color="#dddddd", linewidth=0.6)
 
 
 def _label_lines(ax: Any) -> None:
