@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/plot/*) setup.py pyproject.toml
+SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/plot/*.py) setup.py pyproject.toml
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 

@@ -9,7 +9,7 @@
 #include "kernels.h"
 #include "vmath.h"
 
-enum { FINISH_STORE, FINISH_RELU, FINISH_SGD }; /* what a tile in dense.h can do with its accumulators */
+enum { FINISH_STORE, FINISH_RELU, FINISH_SGD, FINISH_GATE }; /* what a tile in dense.h can do with its accumulators */
 
 /* An elementwise activation from value(z, p) and slope(a, p), p being the parameter in every lane. */
 #define ELEMENTWISE(NAME, VALUE, SLOPE)                                                                                     \

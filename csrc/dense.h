@@ -38,6 +38,7 @@ typedef struct product {
     ptrdiff_t K;
     int finish;
     float learning_rate; /* FINISH_SGD: c -= learning_rate * sum */
+    const float *gate;   /* FINISH_GATE: c = sum * the slope of a ReLU whose output lies there, as c does */
 } product;
 
 /* One tile of M rows and N words at (m, n). M, N and part are constants where this is inlined. */
@@ -88,6 +89,16 @@ INLINE void tile(const int M, const int N, const int part, vmask tail, const pro
             for (int j = 0; j < N; j++) {
                 float *out = c + i * ldc + j * VW;
                 vstore_part(out, vfnma(rate, sum[i][j] + 0.0f, part ? w[i][j] : vload(out)), part, tail);
+            }
+        }
+    } else if (p->finish == FINISH_GATE) {
+        const float *gate = p->gate + m * ldc + n;
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            UNROLL
+            for (int j = 0; j < N; j++) {
+                const vec slope = relu_slope(vload_part(gate + i * ldc + j * VW, part, tail), vzero());
+                vstore_part(c + i * ldc + j * VW, sum[i][j] * slope + 0.0f, part, tail);
             }
         }
     } else if (p->finish == FINISH_RELU) {
@@ -166,6 +177,7 @@ static void product_packed(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff
             const ptrdiff_t K = p->K - k < PACK_K ? p->K - k : PACK_K;
             product q = *p;
             q.c += n;
+            if (q.gate) q.gate += n;
             q.start = k ? q.c : q.start ? q.start + n : NULL;
             q.lds = k ? q.ldc : q.lds;
             q.a += k * p->ak;
@@ -184,6 +196,7 @@ static void product_packed(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff
     rest.b += n;
     rest.c += n;
     if (rest.start) rest.start += n;
+    if (rest.gate) rest.gate += n;
     if (n < N) tiles(&rest, m0, m1, N - n);
 }
 
@@ -208,37 +221,28 @@ static void product_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdif
     }
 }
 
-/* The sum of 16 chains, by a fixed tree. */
-INLINE float join_chains(float *lane) {
-    for (int half = 8; half; half /= 2) {
-        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-    }
-    return lane[0];
-}
-
-/* One output per row: too narrow for words over the outputs. The chain is split into 16, k mod 16, joined by a fixed tree, then the bias. */
+/* One output per row: too narrow for words over the outputs. The chain is split into 16, k mod 16, joined by a fixed tree (halves, quarters, ...),
+ * then the bias. */
 static void dense_forward_narrow(float *a, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I) {
     enum { CHAINS = 16 / VW };
+    const ptrdiff_t whole = I / 16 * 16;
     for (ptrdiff_t r = 0; r < R; r++, x += I) {
         vec sum[CHAINS];
-        float lane[16];
         UNROLL
         for (int c = 0; c < CHAINS; c++) sum[c] = vzero();
-        for (ptrdiff_t k = 0; k < I; k += 16) {
+        for (ptrdiff_t k = 0; k < whole; k += 16) {
             UNROLL
-            for (int c = 0; c < CHAINS; c++) {
-                const ptrdiff_t at = k + c * VW;
-                if (at + VW <= I) {
-                    sum[c] = vfma(vload(x + at), vload(w + at), sum[c]);
-                } else if (at < I) {
-                    const vmask tail = vtail(I - at);
-                    sum[c] = vfma(vload_tail(x + at, tail), vload_tail(w + at, tail), sum[c]);
-                }
-            }
+            for (int c = 0; c < CHAINS; c++) sum[c] = vfma(vload(x + k + c * VW), vload(w + k + c * VW), sum[c]);
+        }
+        for (int c = 0; c < CHAINS && whole + c * VW < I; c++) {
+            const vmask tail = vtail(I - whole - c * VW);
+            sum[c] = vfma(vload_tail(x + whole + c * VW, tail), vload_tail(w + whole + c * VW, tail), sum[c]);
         }
         UNROLL
-        for (int c = 0; c < CHAINS; c++) vstore(lane + c * VW, sum[c]);
-        a[r] = join_chains(lane) + (b ? b[0] : 0.0f) + 0.0f;
+        for (int half = CHAINS / 2; half; half /= 2) {
+            for (int c = 0; c < half; c++) sum[c] = sum[c] + sum[c + half];
+        }
+        a[r] = vsum(sum[0]) + (b ? b[0] : 0.0f) + 0.0f;
     }
 }
 
@@ -254,9 +258,13 @@ static void dense_forward(float *a, const float *x, const float *w, const float 
     if (!activation->fused && activation->forward != linear_forward) activation->forward(a, R, O, parameter);
 }
 
-static void dense_dx(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O) {
-    const product p = {.c = dx, .ldc = I, .a = dz, .am = O, .ak = 1, .b = wt, .ldb = I, .K = O, .finish = FINISH_STORE};
+static void dense_dx(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, const nn_activation *below, float parameter,
+                     const float *a) {
+    const bool gate = below && below->fused == FINISH_RELU;
+    const product p = {
+        .c = dx, .ldc = I, .a = dz, .am = O, .ak = 1, .b = wt, .ldb = I, .K = O, .finish = gate ? FINISH_GATE : FINISH_STORE, .gate = a};
     product_rows(&p, 0, R, I);
+    if (below && !gate) below->backward(dx, dx, a, R, I, parameter);
 }
 
 /* The gradient of weights [i0, i1) x O as a product. One output is turned on its side, so that words run over the inputs: the same chains. */
@@ -317,12 +325,24 @@ static void dense_dw_update(float *w, float *const *slots, const float *start, c
     }
 }
 
+/* N words of db from column i on: as many chains at once. */
+INLINE void db_words(const int N, const int part, vmask tail, float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t ldz) {
+    vec sum[8];
+    UNROLL
+    for (int j = 0; j < N; j++) sum[j] = start ? vload_part(start + j * VW, part, tail) : vzero();
+    for (ptrdiff_t r = 0; r < R; r++) {
+        UNROLL
+        for (int j = 0; j < N; j++) sum[j] = sum[j] + vload_part(dz + r * ldz + j * VW, part, tail);
+    }
+    UNROLL
+    for (int j = 0; j < N; j++) vstore_part(db + j * VW, sum[j] + 0.0f, part, tail);
+}
+
 static void dense_db(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O, ptrdiff_t ldz) {
-    FOR_WORDS(O, {
-        vec sum = start ? vload_part(start + i, PART, tail) : vzero();
-        for (ptrdiff_t r = 0; r < R; r++) sum = sum + vload_part(dz + r * ldz + i, PART, tail);
-        vstore_part(db + i, sum + 0.0f, PART, tail);
-    });
+    const vmask none = vtail(VW);
+    ptrdiff_t i = 0;
+    for (; i + 8 * VW <= O; i += 8 * VW) db_words(8, 0, none, db + i, start ? start + i : NULL, dz + i, R, ldz);
+    for (; i < O; i += VW) db_words(1, 1, vtail(O - i), db + i, start ? start + i : NULL, dz + i, R, ldz);
 }
 
 /* In squares of four by four, in registers. */

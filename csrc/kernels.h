@@ -115,8 +115,9 @@ typedef struct nn_kernels {
                             ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
     /* db (O) = start + sum of the rows of dz (R, ldz) */
     void (*dense_db)(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O, ptrdiff_t ldz);
-    /* dx = dz wT; wt (O,I) is the transpose of w */
-    void (*dense_dx)(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O);
+    /* dx = dz wT; wt (O,I) is the transpose of w. below not NULL: times the slope of that activation, whose outputs are a. */
+    void (*dense_dx)(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, const nn_activation *below, float parameter,
+                     const float *a);
     /* Columns [i0, i1) of wt (O,I), from rows [i0, i1) of w (I,O). */
     void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
     ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);

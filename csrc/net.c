@@ -28,6 +28,9 @@
 
 #define PREFETCH_ROWS 8 /* how far gather looks ahead */
 
+#define SMALL_NET 8192 /* floats: 32 KiB */
+#define ROWS_UNIT 12   /* a multiple of the tiles */
+
 #define PREDICT_ROWS 96 /* rows that pass through the layers together in nn_predict; a multiple of the tiles */
 
 /* Zeros of the first layer are skipped where less than this part of the inputs is not zero: lists cost some 7 cycles an entry and direction where the
@@ -331,14 +334,13 @@ static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t r
     const ptrdiff_t R = r1 - r0;
     for (ptrdiff_t l = net->depth - 1; l > 0; l--) {
         const nn_layer *above = &net->layers[l], *below = &net->layers[l - 1];
-        const float *dz = ws->dz[l] + r0 * above->outputs;
+        const float *dz = ws->dz[l] + r0 * above->outputs, *a = ws->a[l - 1] + r0 * below->outputs;
         float *da = ws->dz[l - 1] + r0 * below->outputs;
         if (above->dense) {
-            net->kernels->dense_dx(da, dz, ws->wt + above->w, R, above->inputs, above->outputs);
+            net->kernels->dense_dx(da, dz, ws->wt + above->w, R, above->inputs, above->outputs, below->activation, below->parameter, a);
         } else {
-            memcpy(da, dz, (size_t)(R * above->outputs) * sizeof *da);
+            below->activation->backward(da, dz, a, R, below->outputs, below->parameter);
         }
-        below->activation->backward(da, da, ws->a[l - 1] + r0 * below->outputs, R, below->outputs, below->parameter);
     }
 }
 
@@ -571,7 +573,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
             if (layer->bias) update_bias(net, ws, layer, dz, part, panel->c0, panel->c0 + panel->n);
             continue;
         }
-        share(I, 12, thread, threads, &first, &last);
+        share(I, I < 2 * ROWS_UNIT * threads ? 4 : ROWS_UNIT, thread, threads, &first, &last);
         const float *start = part->first ? NULL : ws->gradient + layer->w;
         if (part->last) {
             k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step);
@@ -587,6 +589,16 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
 static bool add_row_losses(const nn_workspace *ws, ptrdiff_t R, double *loss) {
     for (ptrdiff_t r = 0; r < R; r++) *loss += ws->row_loss[r];
     return isfinite(*loss);
+}
+
+/* How many rows go through all layers before the next ones begin. If the weights are few, what a row leaves between the layers counts for more: a and
+ * dz stay in the first-level cache then. */
+static ptrdiff_t rows_together(const nn_net *net, ptrdiff_t rows) {
+    ptrdiff_t floats = 0;
+    if (net->size > SMALL_NET) return rows;
+    for (ptrdiff_t l = 0; l < net->depth; l++) floats += 2 * net->layers[l].outputs;
+    const ptrdiff_t together = SMALL_NET / floats / ROWS_UNIT * ROWS_UNIT;
+    return together < ROWS_UNIT ? ROWS_UNIT : together;
 }
 
 /* The rows of a worker in one block, from the inputs (or the sums of the first layer) to all dz. */
@@ -605,11 +617,13 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
     }
     ptrdiff_t r0, r1;
     share(R, 4, thread, threads, &r0, &r1);
-    if (r0 < r1) {
-        if (pass->train) gather(pass, ws, place, R, r0, r1);
-        if (pass->listed && threads > 1) join_panels(net, ws, r0, r1, threads);
-        forward_rows(net, ws, x, y, weight, r0, r1, pass->train, 1.0f / (float)B);
-        if (pass->train) backward_rows(net, ws, r0, r1);
+    const ptrdiff_t together = rows_together(net, r1 - r0);
+    for (; r0 < r1; r0 += together) {
+        const ptrdiff_t r2 = r1 - r0 < together ? r1 : r0 + together;
+        if (pass->train) gather(pass, ws, place, R, r0, r2);
+        if (pass->listed && threads > 1) join_panels(net, ws, r0, r2, threads);
+        forward_rows(net, ws, x, y, weight, r0, r2, pass->train, 1.0f / (float)B);
+        if (pass->train) backward_rows(net, ws, r0, r2);
     }
     return y;
 }

@@ -219,7 +219,12 @@ static void sparse_forward_narrow(float *a, const nn_sparse *s, int sections, co
                 }
                 at[block] = end;
             }
-            for (int m = 0; m < 2 && 2 * p + m < R; m++) a[2 * p + m] = join_chains(lane[m]) + (b ? b[0] : 0.0f) + 0.0f;
+            for (int m = 0; m < 2 && 2 * p + m < R; m++) {
+                for (int half = 8; half; half /= 2) {
+                    for (int i = 0; i < half; i++) lane[m][i] += lane[m][i + half];
+                }
+                a[2 * p + m] = lane[m][0] + (b ? b[0] : 0.0f) + 0.0f;
+            }
         }
     }
     if (activation->fused == FINISH_RELU) activation->forward(a, R, 1, activation->parameter);

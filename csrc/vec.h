@@ -2,7 +2,8 @@
  *
  * A word holds VW floats. Arithmetic and comparison are the compiler's own vector operators, so that only what they lack is spelled out
  * here: fused multiply-add, square root, partial loads and stores. A kernel written on these words runs on every instruction set, and gives
- * the same bits on each one that has FMA, because no operation here depends on VW. A partial load pads with zeros; nothing behind a
+ * the same bits on each one that has FMA, because no operation here depends on VW
+ * (vsum adds the lanes by halves, as whoever has more words of fewer lanes does with words). A partial load pads with zeros; nothing behind a
  * tail is read or written.
  *
  * The includer defines VEC_AVX512, VEC_AVX2, VEC_NEON or VEC_PORTABLE and opens the compiler's target region around this file. */
@@ -31,6 +32,12 @@ INLINE vec vset(float x) { return _mm512_set1_ps(x); }
 INLINE vec vfma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec vfnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
 INLINE vec vsqrt(vec a) { return _mm512_sqrt_ps(a); }
+INLINE float vsum(vec a) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
 
 #elif defined(VEC_AVX2)
 
@@ -47,6 +54,11 @@ INLINE vec vset(float x) { return _mm256_set1_ps(x); }
 INLINE vec vfma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vec vfnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
 INLINE vec vsqrt(vec a) { return _mm256_sqrt_ps(a); }
+INLINE float vsum(vec a) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
 
 #else /* four floats: NEON, or any machine at all */
 
@@ -69,6 +81,7 @@ INLINE void vstore_tail(float *p, vec v, vmask n) {
     for (ptrdiff_t i = 0; i < n; i++) p[i] = v[i];
 }
 INLINE vec vset(float x) { return (vec){x, x, x, x}; }
+INLINE float vsum(vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 #if defined(VEC_NEON)
 #define VEC_REGISTERS 32
 INLINE vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }

@@ -22,7 +22,7 @@ from . import (
     optimizers,
     utils,
 )
-from .errors import ModelFileError, NonFiniteError
+from .errors import DeadUnits, GridInterrupted, ModelFileError, NonFiniteError
 from .layers import Input
 from .models import Sequential, load_model
 from .names import unknown_attribute
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DeadUnits",
+    "GridInterrupted",
     "Input",
     "ModelFileError",
     "NonFiniteError",
@@ -43,6 +45,7 @@ __all__ = [
     "Trainer",
     "activations",
     "callbacks",
+    "compare",
     "datasets",
     "descent",
     "errors",

@@ -66,7 +66,7 @@ cdef extern from "kernels.h" nogil:
         void (*dense_dw_update)(float *, float **, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                                 const nn_rule *, const nn_step *) noexcept nogil
         void (*dense_db)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
-        void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float, const float *) noexcept nogil
         void (*transpose)(float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         cbool (*math)(float *, const float *, ptrdiff_t, const char *) noexcept nogil
     const nn_kernels *nn_kernels_select(const char *)
@@ -761,7 +761,7 @@ def dense_backward(dw, db, dx, dz, x, w, wt):
         kernels.dense_db(pdb, NULL, pz, R, O, O)
         if pdx != NULL:
             kernels.transpose(pwt, pw, I, O, 0, I)
-            kernels.dense_dx(pdx, pz, pwt, R, I, O)
+            kernels.dense_dx(pdx, pz, pwt, R, I, O, NULL, 0.0, NULL)
         nn_float_mode_leave(mode)
 
 
@@ -813,7 +813,7 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
         mode = nn_float_mode_enter()
         if pdx != NULL:
             kernels.transpose(pwt, pw, I, O, 0, I)
-            kernels.dense_dx(pdx, pz, pwt, R, I, O)
+            kernels.dense_dx(pdx, pz, pwt, R, I, O, NULL, 0.0, NULL)
         kernels.dense_dw_update(pw, memory_w, NULL, pz, px, R, I, O, 0, I, row, &constants)
         if pb != NULL:
             kernels.dense_db(pdb, NULL, pz, R, O, O)

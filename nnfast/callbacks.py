@@ -8,6 +8,7 @@ is in `trainer`; the bar is in `progress`.
 from __future__ import annotations
 
 import math
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -44,6 +45,12 @@ class Callback:
     # Held weakly, as a model keeps its History: a circle of the two would be freed late.
     _model: weakref.ref[Sequential] | None = None
     params: dict[str, Any] | None = None
+
+    @property
+    def moved(self) -> Callable[[int], None] | None:
+        """What the engine calls every few milliseconds of an epoch, with the number of rows done; an exception
+        ends the fit between two steps. Not of Keras."""
+        return None
 
     @property
     def model(self) -> Any:
@@ -154,6 +161,18 @@ class CallbackList:
         """Whether anyone wants to be called for each batch of "train", "test" or "predict"."""
         return bool(self.listeners[f"on_{kind}_batch_begin"] or self.listeners[f"on_{kind}_batch_end"])
 
+    def moved(self) -> Callable[[int], None] | None:
+        """One function for all who listen within an epoch, None if nobody does."""
+        chosen = [callback.moved for callback in self.callbacks if callback.moved is not None]
+        if len(chosen) < 2:
+            return chosen[0] if chosen else None
+
+        def tell(rows: int) -> None:
+            for listener in chosen:
+                listener(rows)
+
+        return tell
+
     def abandon(self) -> None:
         """Let every callback clean up after an exception."""
         for callback in self.callbacks:
@@ -193,6 +212,40 @@ class History(Callback):
         self.epoch.append(epoch)
         for key, value in (logs or {}).items():
             self.history.setdefault(key, []).append(value)
+
+
+class TimeHistory(Callback):
+    """The seconds that each epoch of a fit took, its validation included.
+
+    First in the list of callbacks, it does not count the time of the others.
+
+    Attributes
+    ----------
+    times : list of float
+        Seconds per epoch; a new fit starts a new list.
+
+    Examples
+    --------
+    >>> from nnfast import Sequential, layers
+    >>> model = Sequential([layers.Input((1,)), layers.Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> clock = TimeHistory()
+    >>> history = model.fit([[0.0], [1.0]], [1.0, 3.0], epochs=3, verbose=0, callbacks=[clock])
+    >>> len(clock.times), min(clock.times) > 0
+    (3, True)
+    """
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.times = []
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.times.append(time.perf_counter() - self._began)
 
 
 class LambdaCallback(Callback):

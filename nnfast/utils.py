@@ -1,6 +1,6 @@
 """What a Keras script takes from `keras.utils`, and where seeds come from when a model is given none.
 
-All of it prepares data or seeds; nothing here knows layers or the engine.
+It prepares data, draws seeds, and looks at what a network does (`dead_units`); nothing here trains.
 """
 
 from __future__ import annotations
@@ -8,14 +8,20 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .names import unknown_attribute
 
-__all__ = ["next_seed", "normalize", "set_random_seed", "to_categorical"]
+if TYPE_CHECKING:
+    from .models import Sequential
+
+__all__ = ["dead_units", "next_seed", "normalize", "set_random_seed", "to_categorical"]
+
+BLOCK_ROWS = 1024
+"""Rows that `dead_units` looks at together: their activations stay in the cache."""
 
 
 class _Seeds:
@@ -133,6 +139,60 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     rows = np.zeros((flat.size, num_classes))
     rows[np.arange(flat.size), flat.astype(np.intp)] = 1
     return rows.reshape(*shape, num_classes)
+
+
+def dead_units(model: Sequential, x: ArrayLike) -> dict[str, float]:
+    """The fraction of dead units in each layer: those whose output is 0 for every row.
+
+    Where a ReLU gives 0 its slope is 0, so that no row moves the weights of such a unit, and gradient descent
+    cannot bring it back. A few are usual in a hidden layer. A whole layer lets no gradient through: nothing
+    below it learns, and if it is the last one nothing at all (`errors.DeadUnits` warns of that).
+
+    Parameters
+    ----------
+    model : Sequential
+    x : array_like, shape (N, ...)
+        As for `predict`. All of N is looked at unless every unit has given something before.
+
+    Returns
+    -------
+    dict of str to float
+        Name of each layer that computes something to a fraction from 0 to 1. An `Activation` that follows a
+        linear `Dense` is part of it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        `x` is not what `predict` takes.
+
+    Examples
+    --------
+    >>> from nnfast import Sequential, layers
+    >>> model = Sequential([layers.Input((1,)), layers.Dense(2, "relu"), layers.Dense(1)], seed=0)
+    >>> model.set_weights([[[1.0, -1.0]], [0.0, 0.0], [[1.0], [1.0]], [0.0]])
+    >>> dead_units(model, [[1.0], [2.0]])
+    {'dense': 0.5, 'dense_1': 0.0}
+    """
+    from . import arrays, kernels
+
+    array = arrays.to_rows(x)
+    model.network(arrays.sample_shape(array))
+    inputs = arrays.as_inputs(array, model.sample_shape)
+    stages = model.stages()
+    silent = [np.ones(stage.units, bool) for stage in stages]
+    for start in range(0, len(inputs), BLOCK_ROWS):
+        undecided = [stage for stage, units in enumerate(silent) if units.any()]
+        if not undecided:
+            break
+        block = inputs[start : start + BLOCK_ROWS]
+        a = block if isinstance(block, np.ndarray) else block.toarray()
+        for stage, units in zip(stages[: undecided[-1] + 1], silent, strict=False):
+            if stage.kernel is None:
+                a = kernels.activation_forward(a, stage.activation)
+            else:
+                a = kernels.dense_forward(a, stage.kernel, stage.bias, stage.activation)
+            units &= ~a.any(axis=0)
+    return {stage.name: float(units.mean()) for stage, units in zip(stages, silent, strict=True)}
 
 
 def set_random_seed(seed: int) -> None:

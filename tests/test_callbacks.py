@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -515,3 +516,57 @@ def test_lines_of_short_epochs_are_thinned_out_but_not_the_last(capsys) -> None:
     assert lines[0] == "Epoch 1/20000"
     assert lines[-2] == "Epoch 20000/20000"
     assert len(lines) < 20000
+
+
+def test_time_history_has_the_seconds_of_each_epoch() -> None:
+    clock = callbacks.TimeHistory()
+    slow = callbacks.LambdaCallback(on_test_end=lambda logs: time.sleep(0.01))
+    trained = model()
+    trained.fit(X, Y, epochs=3, verbose=0, callbacks=[clock, slow], validation_data=(X, Y))
+    assert len(clock.times) == 3
+    assert min(clock.times) >= 0.01  # validation included
+    trained.fit(X, Y, epochs=2, verbose=0, callbacks=[clock])
+    assert len(clock.times) == 2
+
+
+def test_the_time_history_of_the_thesis() -> None:
+    """Section 3.1: its arguments have names of their own, hooks are called positionally."""
+
+    class TimeHistory(callbacks.Callback):
+        def on_train_begin(self, logs={}):  # noqa: B006
+            self.times = []
+
+        def on_epoch_begin(self, batch, logs={}):  # noqa: B006
+            self.epoch_time_start = time.time()
+
+        def on_epoch_end(self, batch, logs={}):  # noqa: B006
+            self.times.append(time.time() - self.epoch_time_start)
+
+    time_callback = TimeHistory()
+    model().fit(X, Y, epochs=4, verbose=0, callbacks=[callbacks.EarlyStopping("loss"), time_callback])
+    assert len(time_callback.times) == 4
+
+
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_a_callback_may_listen_within_an_epoch_and_end_it(listeners: int) -> None:
+    class Watch(callbacks.Callback):
+        seen = 0
+
+        @property
+        def moved(self):
+            return self._moved
+
+        def _moved(self, rows: int) -> None:
+            self.seen += 1
+            assert 0 < rows < 300_000
+            if self.seen == 3:
+                raise TimeoutError("of the test")
+
+    x = np.zeros((300_000, 64), np.float32)
+    trained = Sequential([layers.Input((64,)), layers.Dense(64, "tanh"), layers.Dense(1)], seed=0)
+    trained.compile("sgd", "mse")
+    watches = [Watch() for _ in range(listeners)]
+    with pytest.raises(TimeoutError, match="of the test"):
+        trained.fit(x, np.ones(300_000), batch_size=8, verbose=0, callbacks=watches)
+    assert [watch.seen for watch in watches] == [3, 2][:listeners]
+    assert 0 < trained.optimizer.iterations < 300_000 // 8

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nnfast as nn
-from nnfast import cli
+from nnfast import cli, compare
 
 
 def run(*arguments: object) -> int:
@@ -148,13 +149,75 @@ def test_mistakes_end_in_one_line(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["train", "--epochs", "0"], ["train", "--validation-split", "1"], ["fly"], []]
+    "arguments",
+    [
+        ["compare", "--batch-sizes", "all"],
+        ["train", "--epochs", "0"],
+        ["train", "--validation-split", "1"],
+        ["fly"],
+        [],
+    ],
 )
 def test_wrong_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_code:
         run(*arguments)
     assert exit_code.value.code == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    out = tmp_path / "a" / "b"
+    options = "--hidden 8 --epochs 2 --batch-sizes 64 full --optimizers sgd adam --learning-rates 0.01 0.1 --repeats 2"
+    assert run("compare", "digits", *options.split(), "--seed", 3, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "digits: 1352 rows to train on, 445 to test on" in printed
+    assert "16/16 - " in printed
+    assert "test_accuracy" in printed
+    assert sorted(path.name for path in out.iterdir()) == [
+        "comparison.csv",
+        "comparison.json",
+        "comparison.png",
+        "runs.jsonl",
+    ]
+    with (out / "comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 16
+    assert {row["learning_rate"] for row in rows} == {"0.01", "0.1"}
+    assert {row["seed"] for row in rows} == {"3", "4"}
+    assert [row["batch_size"] for row in rows[:5]] == ["64"] * 4 + ["1352"]
+    # once more: nothing is left to do, also where there is no matplotlib
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert run("compare", "digits", *options.split(), "--seed", 3, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "16 of 16 runs were finished before." in printed
+    assert "drew nothing. plot: expected matplotlib" in printed
+    assert run("compare", "digits", *options.split(), "--seed", 4, "--out", out) == 2
+    assert "holds the runs of another grid" in capsys.readouterr().err
+
+
+def test_compare_without_options_is_a_regression_where_the_target_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_csv(tmp_path / "flowers.csv", flowers(named=False))
+    assert run("compare", file, "--target", "height", "--epochs", 1, "--verbose", 0) == 0
+    table = capsys.readouterr().out.splitlines()[-9:]
+    assert "test_mean_absolute_error" in table[0] or "test_mae" in table[0]
+    assert [line.split()[:2] for line in table[1:]] == [
+        [optimizer, size] for optimizer in ("sgd", "adam") for size in ("8", "32", "128", "150")
+    ]
+
+
+def test_ctrl_c_in_a_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare._Display, "finished", interrupt)
+    assert run("compare", "--epochs", 1, "--out", tmp_path, "--verbose", 0) == 130
+    assert "interrupted. " in (err := capsys.readouterr().err)
+    assert "the same call goes on" in err
 
 
 def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,10 +230,16 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"]):
+    for arguments in (
+        ["--help"],
+        ["train", "--help"],
+        ["compare", "--help"],
+        ["predict", "--help"],
+        ["info", "--help"],
+    ):
         with pytest.raises(SystemExit) as exit_code:
             run(*arguments)
         assert exit_code.value.code == 0
     out = capsys.readouterr().out
-    for option in ("--target", "--hidden", "--allow-pip", "--plot", "MODEL"):
+    for option in ("--target", "--hidden", "--allow-pip", "--plot", "--batch-sizes", "--out", "MODEL"):
         assert option in out

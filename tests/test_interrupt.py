@@ -27,8 +27,8 @@ def strike(delay):
 
 for _ in range(25):
     thread = threading.Thread(target=strike, args=(random.uniform(0.0, 0.05),))
-    thread.start()
     try:
+        thread.start()  # where the signal may already come
         model.fit(x, y, epochs=1000, batch_size=32, verbose=0)
     except KeyboardInterrupt:
         interrupted += 1

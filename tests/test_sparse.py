@@ -154,3 +154,21 @@ def test_bits_do_not_depend_on_threads(rng: np.random.Generator, threads: int) -
     finally:
         nn.set_num_threads(before)
     assert weights[0] == weights[1]
+
+
+def test_dead_units_are_seen() -> None:
+    x = matrix(50, 20, 0.3)
+    model = nn.Sequential([nn.layers.Dense(4, "relu", name="dead"), nn.layers.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    model.build((None, 20))
+    weights = model.get_weights()
+    weights[1][...] = -100.0
+    weights[3][...] = 1.0
+    model.set_weights(weights)
+    assert (
+        nn.utils.dead_units(model, x)
+        == nn.utils.dead_units(model, x.toarray())
+        == {"dead": 1.0, "dense": 0.0}
+    )
+    with pytest.warns(nn.errors.DeadUnits, match="'dead'"):
+        model.fit(x, np.ones(50), epochs=3, verbose=0)

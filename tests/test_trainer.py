@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 
-from nnfast import Sequential, Trainer, _core, callbacks, layers, optimizers
+from nnfast import DeadUnits, Sequential, Trainer, _core, callbacks, datasets, layers, optimizers, utils
 
 from .tolerances import TRAJECTORY_RTOL
 
@@ -359,3 +360,87 @@ def test_other_threads_run_during_an_epoch() -> None:
     stop.set()
     thread.join()
     assert sum(begin < t < end for t in ticks) >= 3
+
+
+def dying(*sizes: int, seed: int = 1, bias: float = -100.0, at: int = -1, **kwargs: object) -> Sequential:
+    """A net of ReLUs of which one layer gets a bias that lets nothing through."""
+    result = Sequential([layers.Input((3,)), *(layers.Dense(size, "relu") for size in sizes)], seed=seed)
+    result.layers[at].set_weights([result.layers[at].kernel, np.full(sizes[at], bias)])
+    result.compile(kwargs.pop("optimizer", "sgd"), "mse", **kwargs)
+    return result
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize(
+    ("sizes", "at", "found"),
+    [
+        ((4, 1), -1, r"Layer 'dense_1' is dead \(1 of 1 units\).*other than 1"),
+        ((4, 5, 1), 1, r"Layer 'dense_1' is dead \(5 of 5 units\)"),
+        ((4, 5, 1), 0, r"Layer 'dense' is dead \(4 of 4 units\)"),
+        ((1,), 0, r"Layer 'dense' is dead \(1 of 1 units\)"),
+    ],
+)
+def test_a_dead_layer_is_told_once(
+    backend: str, optimizer: str, sizes: tuple[int, ...], at: int, found: str
+) -> None:
+    trained = dying(*sizes, at=at, backend=backend, optimizer=optimizer)
+    for layer in trained.layers[at + 1 :] if at >= 0 else ():
+        layer.set_weights([abs(layer.kernel), np.ones(layer.units)])  # alive, by their biases
+    with pytest.warns(DeadUnits, match=found) as caught:
+        trained.fit(X, abs(Y), epochs=3, verbose=0)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained.fit(X, abs(Y), verbose=0)
+
+
+def test_a_layer_that_dies_in_training_is_told_too() -> None:
+    trained = dying(4, 1, bias=50.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained.fit(X, abs(Y) + 50, batch_size=20, epochs=2, verbose=0)
+    trained.optimizer.learning_rate = 10.0
+    with pytest.warns(DeadUnits, match="'dense_1'"):
+        trained.fit(X, np.zeros(20), batch_size=20, epochs=5, verbose=0)
+
+
+def test_weights_that_stand_still_for_another_reason_are_no_dead_layer() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        still = dying(4, 3, bias=1.0, optimizer=optimizers.SGD(0.0))
+        still.fit(X, RNG.normal(size=(20, 3)), epochs=3, verbose=0)
+        # units dead in part, of a hidden layer and of the first one
+        partly = dying(4, 2, bias=1.0)
+        partly.layers[0].set_weights([partly.layers[0].kernel, [-100.0, -100.0, 1.0, 1.0]])
+        partly.fit(X, RNG.normal(size=(20, 2)) + 1, epochs=3, verbose=0)
+        # an input that is always 0 never moves its weights
+        blank = X * np.float32([0, 1, 1])
+        model().fit(blank, Y, epochs=3, verbose=0)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("NNFAST_DATA_DIR"), reason="NNFAST_DATA_DIR, the folder with the wines, is not set"
+)
+def test_the_thesis_wine_network_starts_dead_in_four_of_ten_seeds() -> None:
+    """38 % of 400 with another generator; of these 20 it is the 6, whose loss stays where it is."""
+    (x, y), _ = datasets.wine_quality.load_data()
+    x = utils.normalize(x, axis=1)
+    dead = []
+    for seed in range(20):
+        wine = Sequential(
+            [layers.InputLayer((11,)), layers.Dense(128, "relu"), layers.Dense(1, "relu")], seed=seed
+        )
+        wine.compile("sgd", "mse")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            losses = wine.fit(x, y, epochs=2, verbose=0).history["loss"]
+        told = [str(each.message) for each in caught if each.category is DeadUnits]
+        assert len(told) == (losses[0] == losses[1])
+        assert (utils.dead_units(wine, x)["dense_1"] == 1) == bool(told)
+        if told:
+            assert round(losses[0], 2) == 35.48
+            assert f"a seed other than {seed})" in told[0]
+            dead.append(seed)
+    assert dead == [2, 6, 8, 10, 14, 15]

@@ -178,3 +178,49 @@ def test_set_random_seed_refuses(seed: Any) -> None:
 def test_names_of_keras_that_are_not_here() -> None:
     with pytest.raises(AttributeError, match="normalize, set_random_seed, to_categorical"):
         _ = utils.plot_model  # type: ignore[attr-defined]
+
+
+# dead_units
+
+
+def test_dead_units_are_those_that_give_nothing_for_any_row() -> None:
+    x = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)
+    model = Sequential(
+        [
+            layers.Flatten(),
+            layers.Dense(6),
+            layers.Activation("relu"),
+            layers.Dense(5, "tanh"),
+            layers.Dense(2, "relu"),
+        ],
+        seed=1,
+    )
+    assert set(utils.dead_units(model, x.reshape(-1, 2, 2)).values()) == {0.0}  # builds it, as predict does
+    assert list(utils.dead_units(model, x.reshape(-1, 2, 2))) == ["dense", "dense_1", "dense_2"]
+    weights = model.get_weights()
+    weights[1][[0, 2, 3]] = -100
+    weights[-1][1] = -100
+    model.set_weights(weights)
+    assert utils.dead_units(model, x.reshape(-1, 2, 2)) == {"dense": 0.5, "dense_1": 0.0, "dense_2": 0.5}
+    assert (model.predict(x.reshape(-1, 2, 2))[:, 1] == 0).all()
+
+
+def test_a_unit_that_only_the_last_row_wakes_is_not_dead() -> None:
+    x = np.full((5000, 1), -1.0, np.float32)
+    model = Sequential([layers.Dense(1, "relu"), layers.Dense(1), layers.Dense(1, "relu")])
+    model.network((1,))
+    model.set_weights([[[1.0]], [0.0], [[1.0]], [1.0], [[1.0]], [0.0]])
+    assert utils.dead_units(model, x) == {"dense": 1.0, "dense_1": 0.0, "dense_2": 0.0}
+    x[-1] = 1
+    assert utils.dead_units(model, x)["dense"] == 0
+
+
+def test_dead_units_of_an_activation_on_its_own() -> None:
+    model = Sequential([layers.Activation("relu"), layers.Dense(1)])
+    assert utils.dead_units(model, [[-1.0, 1.0], [-2.0, -2.0]])["activation"] == 0.5
+
+
+def test_dead_units_takes_what_predict_takes() -> None:
+    model = Sequential([layers.Input((2,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"x must have shape \(N, 2\)"):
+        utils.dead_units(model, np.zeros((3, 4)))

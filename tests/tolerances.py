@@ -29,6 +29,15 @@ KERAS_RTOL = 1e-5
 THESIS_ATOL = 2e-5
 """The thesis prints five places and carries the rounded values on."""
 
+THESIS_LIMIT_ATOL = 1e-3
+"""How close to its limit a descent has arrived, where iterations of the thesis are counted; minima are printed to so much too."""
+
+LINE_SEARCH_ATOL = 1e-6
+"""Example 1 with a gradient by differences, which is off by some 1e-10."""
+
+CENTRAL_RTOL = 1e-9
+"""The gradient that `descent` takes by itself: eps^(2/3) = 4e-11 of the scale of f'' and f."""
+
 # The engine in float32.
 
 ULP = {"exp": 1.2, "log": 1.0, "log1p": 1.5, "tanh": 1.5, "sigmoid": 2.5}
@@ -49,3 +58,9 @@ TRAJECTORY_RTOL = 1e-5
 
 NORMAL_QUANTILE_RTOL = 1e-13
 """The rational approximations of AS 241 are good to 1e-16; the tails take a logarithm and a root."""
+
+WINE_LOSS_ATOL = 0.02
+"""The thesis' wine loss against ours, of another seed: the spread of tf.keras over seeds."""
+
+WINE_RMSE_ATOL = 0.06
+"""The same of its errors; where training stops early moves them."""

@@ -1,4 +1,7 @@
-"""Loss and metrics by epoch."""
+"""Curves of training, by epoch.
+
+Training and validation differ by line style, and each line carries its name at its end instead of in a legend.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .common import COLOURS, finish, require_matplotlib
+from .style import COLOURS, finish, frame, panels, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,18 +53,11 @@ def history(
         )
     losses = {name: values for name, values in drawn.items() if name in {"loss", "val_loss"}}
     others = {name: values for name, values in drawn.items() if name not in losses}
-    if ax is not None:
-        _draw(ax, losses or others)
-        figure: Any = ax.figure
-    else:
-        plt = require_matplotlib()
-        groups = [group for group in (losses, others) if group]
-        figure, axes = plt.subplots(
-            1, len(groups), figsize=(5.2 * len(groups), 3.4), layout="constrained", squeeze=False
-        )
-        for each, group in zip(axes[0], groups, strict=True):
-            _draw(each, group)
-    return finish(figure, path)
+    groups = [group for group in (losses, others) if group]
+    figure, axes = panels(ax, len(groups))
+    for each, group in zip(axes, groups, strict=False):
+        _draw(each, group)
+    return finish(figure, path, ax)
 
 
 def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
@@ -79,9 +75,8 @@ def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
         ends.append((float(values[-1]), name, colour))
     low, high = ax.get_ylim()
     least = (high - low) * 0.07
-    at = -float("inf")
-    for value, name, colour in sorted(ends):
-        at = max(value, at + least)
+    ends.sort()
+    for at, (value, name, colour) in zip(spread([end[0] for end in ends], least), ends, strict=True):
         label = (
             name.removeprefix("val_")
             if not name.startswith("val_")
@@ -97,7 +92,6 @@ def _draw(ax: Axes, curves: Mapping[str, Sequence[float]]) -> None:
         )
     ax.set_xlabel("epoch")
     ax.set_ylabel(", ".join(base_names))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color="#dddddd", linewidth=0.6)
+    frame(ax)
     ax.locator_params(axis="x", integer=True)
     ax.margins(x=0.02)

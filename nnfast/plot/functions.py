@@ -1,49 +1,45 @@
-"""Functions: an activation with its derivative, and the way a gradient method takes."""
+"""Activation functions: value and derivative, and what weight and bias of a neuron do to them.
+
+Every value comes from the engine; no formula stands here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import activations, kernels
-from .common import COLOURS, canvas, clean, finish
+from ..activations import Activation
+from .style import COLOURS, INK, finish, frame, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..descent import Descent
-
-MARKERS = ("o", "s", "^", "D", "v", "P")
-LINES = ("-", "--", ":", "-.")
-GRID = 400
+PLACES = 1201  # odd, so that the middle of the span, a kink as a rule, is one of them
+BIAS_AND_WEIGHT = ((0.0, 1.0), (0.0, 3.0), (-3.0, 1.0), (3.0, 1.0))
+"""The plain neuron, another weight, a bias that moves it right, and one that moves it left."""
 
 
 def activation(
-    identifier: object,
-    low: float = -5.0,
-    high: float = 5.0,
-    derivative: bool = True,
-    weight: float = 1.0,
-    bias: float = 0.0,
+    name: object,
     ax: Axes | None = None,
     path: str | PathLike[str] | None = None,
+    span: tuple[float, float] = (-6.0, 6.0),
 ) -> Any:
-    """An activation a(w x + b) as the engine computes it, and its derivative with respect to z = w x + b.
+    """An activation function g(z) and, dashed, its derivative g'(z) (thesis, Fig. 3 and 4).
 
     Parameters
     ----------
-    identifier : str or Activation
-        One that works on each number alone.
-    low, high : float, default -5 and 5
-        Range of x.
-    derivative : bool, default True
-    weight, bias : float, default 1 and 0
-        What one weight and one bias do to it (thesis, the figure after eq. 3).
+    name : str or Activation
+        "relu", `activations.Sigmoid(slope=2.0)`, ...
     ax : axes to draw on.
-    path : file to write the picture to.
+    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    span : (float, float), default (-6, 6)
+        From which z to which.
 
     Returns
     -------
@@ -54,134 +50,91 @@ def activation(
     ImportError
         Without matplotlib.
     ValueError
-        An unknown name; softmax, which needs a whole row; `low` not below `high`.
+        An unknown name; softmax, which is no function of one number; a span without length.
     """
+    chosen = _of_one_number(name)
+    z = _places(span)
+    value = kernels.activation_forward(z, chosen)
+    slope = kernels.activation_backward(np.ones_like(z), value, chosen)
+    figure, (panel, *_) = panels(ax)
+    panel.plot(z[:, 0], value[:, 0], "-", color=COLOURS[0], linewidth=1.8, label="$g(z)$")
+    panel.plot(z[:, 0], slope[:, 0], "--", color=COLOURS[1], linewidth=1.8, label="$g'(z)$")
+    by_default = chosen == Activation(chosen.name)
+    panel.set_title(chosen.name if by_default else f"{chosen.name}({chosen.parameter:g})")
+    panel.set_xlabel("z")
+    panel.legend(frameon=False, labelcolor="linecolor", loc="upper left")
+    frame(panel)
+    return finish(figure, path, ax)
+
+
+def neuron(
+    activation: object = "sigmoid",
+    bias_and_weight: Sequence[tuple[float, float]] = BIAS_AND_WEIGHT,
+    path: str | PathLike[str] | None = None,
+    span: tuple[float, float] = (-8.0, 8.0),
+) -> Any:
+    """What bias and weight do to a neuron of one input: g(w0 + w1 x), a panel for each pair (thesis, after eq. 3).
+
+    The first pair is drawn dotted in the other panels, to be compared with.
+
+    Parameters
+    ----------
+    activation : str or Activation, default "sigmoid"
+    bias_and_weight : sequence of (w0, w1)
+        By default four: the plain neuron, a larger weight, a negative bias and a positive one.
+    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    span : (float, float), default (-8, 8)
+        From which x to which.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    ValueError
+        An unknown name; softmax, which is no function of one number; no pair; a span without length.
+    """
+    chosen = _of_one_number(activation)
+    if not len(bias_and_weight):
+        raise ValueError("bias_and_weight: expected at least one pair (w0, w1), received none")
+    x = _places(span)
+    curves = [
+        kernels.activation_forward(np.float32(w0) + np.float32(w1) * x, chosen) for w0, w1 in bias_and_weight
+    ]
+    columns = min(2, len(curves))
+    figure, axes = panels(None, columns, -(-len(curves) // columns), size=(3.6, 2.4))
+    for place, ((w0, w1), curve) in enumerate(zip(bias_and_weight, curves, strict=True)):
+        ax = axes[place]
+        if place:
+            ax.plot(x[:, 0], curves[0][:, 0], ":", color=INK, linewidth=1.2)
+        ax.plot(x[:, 0], curve[:, 0], color=COLOURS[0], linewidth=1.8)
+        ax.set_title(f"({chr(ord('a') + place)})  $w_0 = {w0:g}$, $w_1 = {w1:g}$", fontsize=10)
+        ax.set_xlabel("x")
+        frame(ax)
+    for ax in axes[len(curves) :]:
+        ax.set_axis_off()
+    return finish(figure, path)
+
+
+def _places(span: tuple[float, float]) -> NDArray[np.float32]:
+    """Numbers over the span, one in a row, as the engine takes them."""
+    low, high = span
+    if not -np.inf < low < high < np.inf:
+        raise ValueError(f"span: expected two finite numbers, the lower first, received {span}")
+    return np.linspace(low, high, PLACES, dtype=np.float32)[:, None]
+
+
+def _of_one_number(identifier: object) -> Activation:
+    """The activation, if its outputs do not depend on their neighbours."""
     chosen = activations.get(identifier)
-    if chosen.name == "softmax":
-        raise ValueError("activation must work on each number alone, got 'softmax', which needs a whole row.")
-    if not low < high:
-        raise ValueError(f"low must be below high, got {low!r} and {high!r}.")
-    figure, ax = canvas(ax, 4.2, 3.0)
-    x = np.linspace(low, high, GRID, dtype=np.float32)
-    value = kernels.activation_forward((x * weight + bias)[None], chosen)
-    ax.plot(x, value[0], LINES[0], color=COLOURS[0], linewidth=2, label=chosen.name)
-    if derivative:
-        slope = kernels.activation_backward(np.ones_like(value), value, chosen)
-        ax.plot(x, slope[0], LINES[1], color=COLOURS[1], linewidth=2, label="derivative")
-        ax.legend(frameon=False, loc="upper left")
-    clean(ax)
-    ax.set_xlabel("x")
-    return finish(figure, path)
-
-
-def descent(
-    runs: Descent | Sequence[Descent],
-    fun: Callable[[Any], Any],
-    low: float | Sequence[float] | None = None,
-    high: float | Sequence[float] | None = None,
-    labels: Sequence[str] | None = None,
-    ax: Axes | None = None,
-    path: str | PathLike[str] | None = None,
-) -> Any:
-    """Trajectories on the function: on its curve for one variable, over its contour lines for two.
-
-    Parameters
-    ----------
-    runs : what `descent.minimize` returned, one or several
-    fun : the function that was minimized
-    low, high : float, or two of each; optional
-        What to show. By default the trajectories with a margin; points outside are left out.
-    labels : names of the runs; by default their methods
-    ax : axes to draw on.
-    path : file to write the picture to.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    ValueError
-        No runs; runs of more than two variables, or of different numbers of them.
-    """
-    shown = [*runs] if isinstance(runs, Sequence) else [runs]
-    names = [run.method for run in shown] if labels is None else list(labels)
-    if not shown or len(names) != len(shown):
+    z = np.linspace(-1.0, 1.0, 3, dtype=np.float32)
+    alone, together = (kernels.activation_forward(z.reshape(shape), chosen) for shape in ((3, 1), (1, 3)))
+    if not np.array_equal(alone.ravel(), together.ravel()):
         raise ValueError(
-            f"descent: expected runs and a label for each, received {len(shown)} and {len(names)}"
+            f"activation: expected a function of one number, received {chosen.name}, whose outputs depend on the "
+            "whole row. Draw another one."
         )
-    sizes = {1 if run.points.ndim == 1 else run.points.shape[1] for run in shown}
-    if len(sizes) > 1 or max(sizes) > 2:
-        raise ValueError(f"descent: expected runs of one variable, or of two, received {sorted(sizes)}")
-    variables = sizes.pop()
-    figure, ax = canvas(ax, 5.4, 3.6)
-    limits = _limits([run.points.reshape(-1, variables) for run in shown], low, high)
-    if variables == 1:
-        _curve(ax, fun, limits[0])
-    else:
-        _contours(ax, fun, limits)
-    for place, (run, name) in enumerate(zip(shown, names, strict=True)):
-        points = run.points.reshape(-1, variables)
-        there = np.column_stack([points, run.values]) if variables == 1 else points
-        inside = np.isfinite(there).all(axis=1)
-        for axis, (least, most) in enumerate(limits):
-            inside &= (points[:, axis] >= least) & (points[:, axis] <= most)
-        _trajectory(ax, there, inside, name, place, run)
-    clean(ax)
-    ax.set_xlabel("x" if variables == 1 else "x₁")
-    ax.set_ylabel("f(x)" if variables == 1 else "x₂")
-    ax.legend(frameon=False, fontsize=9)
-    return finish(figure, path)
-
-
-def _limits(
-    points: Sequence[Any], low: float | Sequence[float] | None, high: float | Sequence[float] | None
-) -> list[tuple[float, float]]:
-    """What is shown of each variable."""
-    every = np.concatenate(points)
-    every = every[np.isfinite(every).all(axis=1)]
-    least, most = every.min(axis=0), every.max(axis=0)
-    margin = np.maximum(0.15 * (most - least), 0.5)
-    first = np.broadcast_to(least - margin if low is None else low, least.shape)
-    last = np.broadcast_to(most + margin if high is None else high, least.shape)
-    return [(float(a), float(b)) for a, b in zip(first, last, strict=True)]
-
-
-def _curve(ax: Axes, fun: Callable[[Any], Any], limits: tuple[float, float]) -> None:
-    x = np.linspace(*limits, GRID)
-    y = [float(fun(each)) for each in x]
-    ax.plot(x, y, color="#555555", linewidth=1.4, zorder=1)
-    ax.set_xlim(*limits)
-    margin = 0.08 * (max(y) - min(y))
-    ax.set_ylim(min(y) - margin, max(y) + margin)
-
-
-def _contours(ax: Axes, fun: Callable[[Any], Any], limits: Sequence[tuple[float, float]]) -> None:
-    x, y = (np.linspace(*each, GRID // 4) for each in limits)
-    z = np.array([[float(fun(np.array([a, b]))) for a in x] for b in y])
-    ax.contour(x, y, z, levels=np.quantile(z, np.linspace(0.01, 0.99, 14)), colors="#999999", linewidths=0.7)
-    ax.set_xlim(*limits[0])
-    ax.set_ylim(*limits[1])
-
-
-def _trajectory(ax: Axes, there: Any, inside: Any, name: str, place: int, run: Descent) -> None:
-    """The points that are inside, joined as long as none between them is outside."""
-    colour = COLOURS[place % len(COLOURS)]
-    steps = f"{run.iterations} step{'s' * (run.iterations != 1)}"
-    ending = ", diverged" if run.status == "diverged" else ""
-    path = np.where(inside[:, None], there, np.nan)
-    ax.plot(
-        *path.T,
-        LINES[place % len(LINES)],
-        color=colour,
-        linewidth=1.2,
-        marker=MARKERS[place % len(MARKERS)],
-        markersize=4,
-        label=f"{name}: {steps}{ending}",
-        zorder=2 + place,
-    )
-    last = np.flatnonzero(inside)
-    if len(last) and not ending:
-        ax.plot(*there[last[-1]], marker="*", markersize=13, color=colour, markeredgecolor="white", zorder=9)
+    return chosen
