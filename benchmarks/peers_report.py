@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnfast.plot.common import COLOURS, clean, finish, require_matplotlib
+from nnfast.plot.style import COLOURS, INK, finish, frame, panels, spread
 
 from .peers import CONTESTANTS, LINES
 from .report import format_time, write_between
@@ -170,19 +170,13 @@ def picture(result: Mapping[str, Any], path: Path | None = None) -> Any:
             f"picture: expected rows of {' or '.join(map(' '.join, PANELS))}, received none. Measure more: --only ''."
         )
     columns = min(len(shown), 2)
-    figure, axes = require_matplotlib().subplots(
-        -(-len(shown) // columns),
-        columns,
-        figsize=(5.6 * columns, 4.2 * -(-len(shown) // columns)),
-        layout="constrained",
-        squeeze=False,
-    )
-    for ax in axes.flat[len(shown) :]:
+    figure, axes = panels(None, columns, -(-len(shown) // columns), (5.6, 4.2))
+    for ax in axes[len(shown) :]:
         ax.remove()
-    for ax, (net, rule) in zip(axes.flat, shown, strict=False):
-        _panel(ax, [row for row in rows if (row.net, row.rule) == (net, rule)], limit)
+    for ax, (net, rule) in zip(axes, shown, strict=False):
         sizes = [WORKLOADS[net].inputs, *(units for units, _ in WORKLOADS[net].layers)]
-        ax.set_title(f"{net} {'-'.join(map(str, sizes))}, {rule}", loc="left", fontsize=10)
+        ax.set_title(f"{net} {'-'.join(map(str, sizes))}, {rule}", fontsize=10)
+        _panel(ax, [row for row in rows if (row.net, row.rule) == (net, rule)], limit)
     return finish(figure, path)
 
 
@@ -200,8 +194,8 @@ def _panel(ax: Any, rows: Sequence[Row], peak: float | None) -> None:
         ends.append((points[-1][1], line, colour))
     if peak:
         least = [(row.batch_size, row.flops / peak) for row in rows if row.flops]
-        ax.plot(*zip(*least, strict=True), "--", color="#555555", linewidth=1, label="limit")
-        ends.append((least[-1][1], "limit, dense", "#555555"))
+        ax.plot(*zip(*least, strict=True), "--", color=INK, linewidth=1, label="limit")
+        ends.append((least[-1][1], "limit, dense", INK))
     ax.set_xscale("log")
     ax.set_yscale("log")
     ends.sort()
@@ -220,19 +214,18 @@ def _panel(ax: Any, rows: Sequence[Row], peak: float | None) -> None:
             ticks.append(row.batch_size)
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(_unit))
     ax.set_xlabel("rows of a batch")
     ax.set_ylabel("time of a step")
-    clean(ax)
+    frame(ax)
 
 
 def _apart(values: Sequence[float], limits: tuple[float, float]) -> list[float]:
     """Where the names of rising values stand on a logarithmic axis: pushed up until they do not overlap, then down from its upper end."""
     low, high = np.log10(limits)
     step = (high - low) * 0.06
-    places = [float(np.log10(value)) for value in values]
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + step)
+    places = spread((float(np.log10(value)) for value in values), step)
     places[-1] = min(places[-1], float(high))
     for i in reversed(range(len(places) - 1)):
         places[i] = min(places[i], places[i + 1] - step)
