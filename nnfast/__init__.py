@@ -30,7 +30,7 @@ from .threads import get_num_threads, set_num_threads
 from .trainer import Trainer
 
 if TYPE_CHECKING:
-    from . import datasets, descent, plot, reference, saving
+    from . import compare, datasets, descent, plot, reference, saving
     from .info import show_config
 
 __version__ = "0.1.0"
@@ -66,7 +66,15 @@ __all__ = [
     "utils",
 ]
 
-_LAZY = {"datasets": "", "descent": "", "plot": "", "reference": "", "saving": "", "show_config": "info"}
+_LAZY = {
+    "compare": "",
+    "datasets": "",
+    "descent": "",
+    "plot": "",
+    "reference": "",
+    "saving": "",
+    "show_config": "info",
+}
 """Submodules, and names in a submodule, that are loaded on first use."""
 
 

@@ -417,6 +417,7 @@ def test_ctrl_c_leaves_what_was_finished(tmp_path: Path) -> None:
     process = start(tmp_path / "grid", 200_000)  # many hours
     assert process.stdout is not None
     while not (tmp_path / "grid").exists():
+        assert process.poll() is None
         time.sleep(0.01)
     time.sleep(0.5)
     began = time.monotonic()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import COLOURS, finish, require_matplotlib
+from .style import COLOURS, finish, frame, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
