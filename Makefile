@@ -2,17 +2,20 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/plot/*.py) setup.py pyproject.toml
+SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/plot/*.py nnfast/thesis/*.py) setup.py pyproject.toml
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
-.PHONY: train test bench bench-peers lint format asan clang warnings arm tsan valgrind dist clean
+.PHONY: train test thesis bench bench-peers lint format asan clang warnings arm tsan valgrind dist clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
 
 test: .venv/installed-test ## the test suite
 	$(BIN)/python -m pytest -q
+
+thesis: .venv/installed-plot ## the whole source thesis, compared value by value: build/thesis/report.html
+	$(BIN)/nnfast thesis --out build/thesis
 
 bench: .venv/installed-bench ## native against reference: the table of the README
 	$(BIN)/python -m benchmarks.report
@@ -58,7 +61,7 @@ valgrind: ## every access of the engine (valgrind has no AVX-512)
 .PHONY: variant
 variant:
 	rm -rf build/$(NAME) && mkdir -p build/$(NAME) && cp -r csrc tests setup.py pyproject.toml README.md LICENSE build/$(NAME)
-	mkdir build/$(NAME)/nnfast && cd nnfast && cp -r *.py *.pyx *.pyi py.typed datasets plot ../build/$(NAME)/nnfast
+	mkdir build/$(NAME)/nnfast && cd nnfast && cp -r *.py *.pyx *.pyi py.typed datasets plot thesis ../build/$(NAME)/nnfast
 	cd build/$(NAME) && $(PYTHON) -m venv venv && $(FLAGS) venv/bin/pip install -q -e '.[test]'
 	cd build/$(NAME) && $(RUN) venv/bin/python -m pytest -q -p no:cacheprovider tests/kernels $(TESTS)
 

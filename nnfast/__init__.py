@@ -30,7 +30,7 @@ from .threads import get_num_threads, set_num_threads
 from .trainer import Trainer
 
 if TYPE_CHECKING:
-    from . import compare, datasets, descent, plot, reference, saving
+    from . import compare, datasets, descent, plot, reference, saving, thesis
     from .info import show_config
 
 __version__ = "0.1.0"
@@ -63,6 +63,7 @@ __all__ = [
     "saving",
     "set_num_threads",
     "show_config",
+    "thesis",
     "utils",
 ]
 

@@ -1,4 +1,4 @@
-"""The command `nnfast`: train, compare, predict, info.
+"""The command `nnfast`: train, compare, predict, thesis, info.
 
 Mistakes of a user end in one line on standard error and exit code 2, Ctrl-C in 130; a traceback is a bug of nnfast.
 """
@@ -352,6 +352,30 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _thesis(arguments: argparse.Namespace) -> int:
+    from . import thesis
+
+    try:
+        report = thesis.run(
+            arguments.out,
+            arguments.only,
+            arguments.quick,
+            verbose=1 if sys.stderr.isatty() else 0,
+            tell=_tell,
+        )
+    except ValueError as error:
+        if "Unknown item" not in str(error):
+            raise
+        raise UserError(f"--only: {error}") from None
+    verdict = "everything that is compared agrees" if report.agrees else "some values DIFFER"
+    print(f"{report.path}: made in {report.seconds:.1f} s; {verdict}")
+    return 0 if report.agrees else 1
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
 def _info(_: argparse.Namespace) -> int:
     nn.show_config()
     return 0
@@ -507,6 +531,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.set_defaults(run=_predict)
 
+    thesis = commands.add_parser(
+        "thesis",
+        help="regenerate every algorithm, example, figure and table of the source thesis; exit code 1 if a value differs",
+    )
+    thesis.add_argument("--out", default="thesis", metavar="DIR", help="where report.html and the rest go")
+    thesis.add_argument("--only", nargs="+", metavar="ID", help="items: A1, E1, N1, ..., F20, F22")
+    thesis.add_argument(
+        "--quick", action="store_true", help="seconds instead of minutes: fewer rows and epochs"
+    )
+    thesis.set_defaults(run=_thesis)
     info = commands.add_parser("info", help="version, instruction set, cores, build")
     info.set_defaults(run=_info)
     return parser
