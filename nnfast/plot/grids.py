@@ -20,6 +20,8 @@ STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 """Line and marker by which optimizers can be told apart whatever their colour."""
 LOG_RANGE = 20.0
 """Values that differ by more than this factor are drawn on a logarithmic scale."""
+LOG_DEPTH = 1e4
+"""Of a logarithmic scale; what is smaller than the largest by more than this is below the picture."""
 ABOVE_THE_END = 2.0
 """The axis of the losses ends at so many times the largest one that a run ends with: the fall at the start would leave the rest no room."""
 LABEL_HEIGHT = 10.0
@@ -188,15 +190,18 @@ def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
 
 def _scale(ax: Any, values: Sequence[float]) -> None:
     """Limits for these values, and a logarithmic scale where they need it."""
-    if values and min(values) > 0 and max(values) > LOG_RANGE * min(values):
+    low = max(
+        min((value for value in values if value > 0), default=0.0), max(values, default=0.0) / LOG_DEPTH
+    )
+    if values and min(values) >= 0 and max(values) > LOG_RANGE * low:
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-        ax.set_yscale("log")
-        narrow = max(values) < LOG_RANGE**2 * min(values)
+        ax.set_yscale("log", nonpositive="clip")
+        narrow = max(values) < LOG_RANGE**2 * low
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_ylim(min(values) / 1.3, max(values) * 1.3)
+        ax.set_ylim(low / 1.3, max(values) * 1.3)
     elif values:
         space = 0.05 * (max(values) - min(values)) or 0.5
         ax.set_ylim(min(values) - space, max(values) + space)
@@ -206,13 +211,15 @@ def _label_lines(ax: Any) -> None:
     """The name of each line to its right, pushed apart where they would overlap, with a thread to the end of the line."""
     named = [line for line in ax.get_lines() if not line.get_label().startswith("_")]
     to_panel = ax.transData + ax.transAxes.inverted()
+    places = (to_panel.transform(line.get_xydata()[-1]) for line in named)
     ends = sorted(
-        ((*to_panel.transform(line.get_xydata()[-1]), line) for line in named), key=lambda end: float(end[1])
+        ((x, min(max(float(y), 0.0), 1.0), line) for (x, y), line in zip(places, named, strict=True)),
+        key=lambda end: end[1],
     )
     gap = LABEL_HEIGHT / (ax.get_window_extent().height * 72 / ax.figure.dpi)
     heights: list[float] = []
     for _, y, _ in ends:
-        heights.append(max(float(y), heights[-1] + gap) if heights else float(y))
+        heights.append(max(y, heights[-1] + gap) if heights else y)
     highest = 1.0
     for place in reversed(range(len(heights))):
         heights[place] = min(heights[place], highest)

@@ -218,15 +218,13 @@ def mnist_listing(lab: Laboratory) -> Findings:
 
 def wine_table(lab: Laboratory) -> Findings:
     found = Findings()
-    data = lab.wine
-    raw = np.vstack([data.raw, np.empty((0, data.raw.shape[1]))])
-    found.check("inputs", 11, raw.shape[1], 0)
-    found.check("rows", 4898, len(data.x) + len(data.x_test), 0)
-    found.check("rows to train on: the first 75 %", 3673, len(data.x), 0)
-    names = [f"input {i + 1}" for i in range(raw.shape[1])]
+    columns, whole = datasets.wine_quality.load_table()
+    found.check("inputs", 11, lab.wine.x.shape[1], 0)
+    found.check("rows", 4898, len(whole), 0)
+    found.check("rows to train on: the first 75 %", 3673, len(lab.wine.x), 0)
     found.tables["figure-15"] = [
-        {"row": row, **dict(zip(names, map(float, raw[row]), strict=True)), "quality": float(data.y[row])}
-        for row in (*range(5), *range(len(raw) - 5, len(raw)))
+        {"row": row, **dict(zip(columns, map(float, whole[row]), strict=True))}
+        for row in (*range(5), *range(len(whole) - 5, len(whole)))
     ]
     found.notes.append(
         "Erratum: “batch size 4898” is the full training set, which has 3,673 rows. "
