@@ -39,15 +39,16 @@
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
 #define SKIP_MIN_OUTPUTS 32 /* that a worker must have for itself */
-#define PACK_BATCHES 16     /* steps that are worth it to pack the first layer's weights by workers */
+#define PACK_BATCHES 4      /* steps that are worth it to pack the first layer's weights by workers */
 
 /* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds,
  * of which a core makes some 60 in a nanosecond. */
 #define WORK_PER_WORKER 150000
 
 #define STRETCH_NS 4e6  /* between two looks at the clock */
-#define TRIAL_NS 1e6    /* the same, while the other choice is tried */
-#define RECONSIDER 32   /* stretches between two trials */
+#define TRIAL_NS 2e6    /* the same, while the other choice is tried: long against the waking of a worker */
+#define RECONSIDER 32   /* stretches between two trials, in the long run */
+#define DOUBT 0.3       /* how much a measurement counts that is worse than what was found before: someone may have taken a core for a moment */
 #define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
 
 void *nn_alloc(size_t bytes) {
@@ -747,11 +748,17 @@ static double now(void) {
 }
 
 static bool choose_many(nn_pace *pace) {
-    if (getenv("NN_FORCE")) return true;
     const unsigned n = pace->stretches++;
-    if (n < 2) return true; /* the first one meets cold caches and new threads; it counts for little */
+    if (n < 2) return true; /* the first one meets cold caches and new threads; it does not count */
     if (n == 2) return false;
-    return (pace->row_ns[1] <= pace->row_ns[0]) != (n % RECONSIDER == 0);
+    const bool trial = n < RECONSIDER ? (n & (n - 1)) == 0 : n % RECONSIDER == 0; /* 4, 8, 16, 32, 64, 96, ... */
+    return (pace->row_ns[1] <= pace->row_ns[0]) != trial;
+}
+
+static void learn_pace(nn_pace *pace, bool many, double row_ns) {
+    double *known = &pace->row_ns[many];
+    const bool first = *known == 0.0 || pace->stretches <= 2;
+    *known = first || row_ns < *known ? row_ns : *known + DOUBT * (row_ns - *known);
 }
 
 /* Rows of the next stretch; a trial of what is not in use is short. */
@@ -806,7 +813,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         pass.packed = pack && many && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
         const double begun = now();
         nn_pool_run(pass_worker, &pass, many ? workers : 1);
-        net->pace.row_ns[many] = (now() - begun) / (double)(pass.stop - pass.start);
+        if (workers > 1) learn_pace(&net->pace, many, (now() - begun) / (double)(pass.stop - pass.start));
     }
     *batches = pass.batches;
     return pass.interrupted ? NN_INTERRUPTED : pass.status;
