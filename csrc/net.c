@@ -45,6 +45,8 @@
  * of which a core makes some 60 in a nanosecond. */
 #define WORK_PER_WORKER 150000
 
+#define WAKE_WORK 2e7 /* multiply-adds that take longer than to wake a worker, some 50 us */
+
 #define STRETCH_NS 4e6  /* between two looks at the clock */
 #define TRIAL_NS 2e6    /* the same, while the other choice is tried: long against the waking of a worker */
 #define RECONSIDER 32   /* stretches between two trials, in the long run */
@@ -703,6 +705,9 @@ static int workers_for(double work) {
     return worth < 2.0 ? 1 : worth < most ? (int)worth : most;
 }
 
+/* The same of a call of its own: the others sleep by then, and to wake one takes as long as this much work. */
+static int workers_for_call(double work) { return work < WAKE_WORK ? 1 : workers_for(work); }
+
 static ptrdiff_t rows_between_polls(const nn_net *net, int passes) { return POLL_WORK / work_of_row(net, passes) + 1; }
 
 /* How many workers a step of B rows is worth. The update of a rule with slots moves each weight and slot in memory: some 30 multiply-adds' time each.
@@ -835,7 +840,7 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
                     .poll = poll,
                     .context = context,
                     .poll_rows = rows_between_polls(net, 1)};
-    nn_pool_run(pass_worker, &pass, workers_for((double)work_of_row(net, 1) * (double)rows));
+    nn_pool_run(pass_worker, &pass, workers_for_call((double)work_of_row(net, 1) * (double)data->n));
     return pass.interrupted ? NN_INTERRUPTED : NN_OK;
 }
 
@@ -915,18 +920,13 @@ static void predict_worker(void *context, int thread, int threads) {
 
 nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll poll, void *context) {
     /* Memory of its own, so that any number of threads may predict with one net: two buffers a worker, which the layers fill in turn. */
-    prediction p = {.net = net,
-                    .out = out,
-                    .data = data,
-                    .block = data->n < PREDICT_ROWS ? data->n : PREDICT_ROWS,
-                    .widest = 1,
-                    .poll = poll,
-                    .context = context,
-                    .poll_rows = rows_between_polls(net, 1)};
+    prediction p = {.net = net, .out = out, .data = data, .widest = 1, .poll = poll, .context = context, .poll_rows = rows_between_polls(net, 1)};
     for (ptrdiff_t l = 0; l + 1 < net->depth; l++) {
         if (line(net->layers[l].outputs) > p.widest) p.widest = line(net->layers[l].outputs);
     }
-    const int threads = data->n <= p.block ? 1 : workers_for((double)work_of_row(net, 1) * (double)data->n);
+    const int threads = workers_for_call((double)work_of_row(net, 1) * (double)data->n);
+    const ptrdiff_t fair = ((data->n + threads - 1) / threads + ROWS_UNIT - 1) / ROWS_UNIT * ROWS_UNIT; /* so that none waits for another's block */
+    p.block = fair < PREDICT_ROWS ? fair : PREDICT_ROWS;
     ptrdiff_t floats;
     nn_status status = NN_NO_MEMORY;
     bool fits = multiply(p.widest, 2 * p.block * threads, &floats);
