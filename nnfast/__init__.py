@@ -75,6 +75,7 @@ _LAZY = {
     "reference": "",
     "saving": "",
     "show_config": "info",
+    "thesis": "",
 }
 """Submodules, and names in a submodule, that are loaded on first use."""
 
