@@ -124,39 +124,39 @@ class Laboratory:
     def path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{name}{'-quick' if self.quick else ''}.jsonl"
 
-    @cached_property
-    def mnist_grid(self) -> compare.Comparison:
-        data = self.mnist
+    def _grid(
+        self, name: str, model: Sequential, data: Data, epochs: int, **settings: Any
+    ) -> compare.Comparison:
+        """SGD and Adam at the eight batch sizes."""
         return compare.grid(
-            mnist_model(),
+            model,
             data.x,
             data.y,
             optimizers={"SGD": "sgd", "Adam": "adam"},
             batch_sizes=(1, 8, 16, 32, 64, 128, 256, "full"),
-            epochs=3 if self.quick else 100,
+            epochs=epochs,
+            test_data=(data.x_test, data.y_test),
+            path=self.path(name),
+            verbose=self.verbose,
+            **settings,
+        )
+
+    @cached_property
+    def mnist_grid(self) -> compare.Comparison:
+        return self._grid(
+            "mnist",
+            mnist_model(),
+            self.mnist,
+            3 if self.quick else 100,
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
             rows={1: 1000 if self.quick else 10_000},
-            test_data=(data.x_test, data.y_test),
-            path=self.path("mnist"),
-            verbose=self.verbose,
         )
 
     @cached_property
     def wine_grid(self) -> compare.Comparison:
-        data = self.wine
-        return compare.grid(
-            wine_model(),
-            data.x,
-            data.y,
-            optimizers={"SGD": "sgd", "Adam": "adam"},
-            batch_sizes=(1, 8, 16, 32, 64, 128, 256, "full"),
-            epochs=20 if self.quick else 250,
-            seed=WINE_SEED,
-            loss="mse",
-            test_data=(data.x_test, data.y_test),
-            path=self.path("wine"),
-            verbose=self.verbose,
+        return self._grid(
+            "wine", wine_model(), self.wine, 20 if self.quick else 250, loss="mse", seed=WINE_SEED
         )
 
 
