@@ -97,6 +97,9 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
 /* out (n, outputs of the last layer); targets and weights of data are not looked at */
 nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll poll, void *context);
 
+/* x -> a of layer l, for R rows. */
+void nn_layer_forward(const nn_net *net, ptrdiff_t l, const nn_activation *activation, float *a, const float *x, ptrdiff_t R);
+
 /* Zeroed floats on a cache line, in pages of 2 MiB where that helps; freed with nn_free. The only allocator. NULL if there is no memory. */
 void *nn_alloc(size_t bytes);
 void nn_free(void *memory);

@@ -1,0 +1,207 @@
+/* See workspace.h; and how a net gets its parameters and slots. */
+
+#define _GNU_SOURCE /* madvise */
+
+#include "workspace.h"
+
+#include "pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#define LARGE_PAGE ((size_t)2 << 20)
+
+void *nn_alloc(size_t bytes) {
+    const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : NN_CACHE_LINE;
+    if (bytes > SIZE_MAX - alignment) return NULL;
+    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, rounded ? rounded : alignment);
+    if (!memory) return NULL;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (alignment == LARGE_PAGE) madvise(memory, rounded, MADV_HUGEPAGE); /* advice: a refusal is no error */
+#endif
+    memset(memory, 0, rounded ? rounded : alignment);
+    return memory;
+}
+
+void nn_free(void *memory) { free(memory); }
+
+void nn_workspace_free(nn_workspace *ws) {
+    if (!ws) return;
+    nn_free(ws->memory);
+    free(ws->lists);
+    free(ws->a);
+    free(ws->dz);
+    free(ws);
+}
+
+/* Gives the next rows x columns floats of the arena and moves on; before the arena exists (base NULL) only counts. */
+static float *take(float *base, ptrdiff_t *used, ptrdiff_t rows, ptrdiff_t columns, bool *fits) {
+    ptrdiff_t floats;
+    float *piece = base ? base + *used : NULL;
+    if (!multiply(rows, columns, &floats) || __builtin_add_overflow(*used, line(floats), used)) *fits = false;
+    return piece;
+}
+
+void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, int sections, bool *fits) {
+    const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 15) / 16 * 16;
+    s->block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK;
+    s->blocks = (inputs + s->block - 1) / s->block;
+    s->counts = line((rows + 1) / 2 + sections * NN_SPARSE_MARGIN);
+    s->words = 2 * line((inputs + 31) / 32);
+    s->entries = 2 * longest < s->block ? 2 * longest : s->block;
+    if (!multiply((rows + 1) / 2, s->entries, &s->room)) *fits = false;
+    s->room = line(s->room + sections * NN_SPARSE_MARGIN);
+}
+
+void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, int sections, bool *fits) {
+    s->input = (int32_t *)take(lists, listed, s->blocks, s->room, fits);
+    s->value[0] = take(lists, listed, s->blocks, s->room, fits);
+    s->value[1] = take(lists, listed, s->blocks, s->room, fits);
+    s->count = (int32_t *)take(base, used, s->blocks, s->counts, fits);
+    s->touched = (uint16_t *)take(base, used, sections, s->words / 2, fits);
+    s->range = (int32_t *)take(base, used, sections, NN_SPARSE_MARGIN, fits);
+}
+
+/* Two passes over the same list: the first adds up, the second hands out. */
+static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, bool pack) {
+    nn_workspace *ws = calloc(1, sizeof *ws);
+    if (!ws) return NULL;
+    ws->rows = rows;
+    ws->several_blocks = several_blocks;
+    ws->longest = longest;
+    ws->pack = pack;
+    ws->a = calloc((size_t)net->depth, sizeof *ws->a);
+    ws->dz = calloc((size_t)net->depth, sizeof *ws->dz);
+    if (!ws->a || !ws->dz) goto no_memory;
+    const ptrdiff_t inputs = net->layers[0].inputs, outputs = net->layers[net->depth - 1].outputs;
+    for (int pass = 0; pass < 2; pass++) {
+        float *base = ws->memory, *lists = ws->lists;
+        ptrdiff_t used = 0, listed = 0;
+        bool fits = true;
+        if (longest) {
+            for (int turn = 0; turn < 2; turn++) {
+                nn_size_lists(&ws->sparse[turn], rows, inputs, longest, NN_MAX_THREADS, &fits);
+                nn_take_lists(&ws->sparse[turn], base, &used, lists, &listed, NN_MAX_THREADS, &fits);
+            }
+            ws->strip = take(base, &used, ws->sparse[0].block, net->layers[0].outputs, &fits);
+            ws->panel = take(base, &used, rows, net->layers[0].outputs, &fits);
+            ptrdiff_t weights = 0;
+            if (pack && !multiply(net->layers[0].inputs, net->layers[0].outputs, &weights)) fits = false;
+            ws->packed = take(base, &used, 1 + NN_MAX_SLOTS, line(weights), &fits);
+        } else {
+            ws->x = take(base, &used, rows, inputs, &fits);
+        }
+        for (ptrdiff_t l = 0; l < net->depth; l++) {
+            ws->a[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
+            ws->dz[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
+        }
+        ws->wt = take(base, &used, net->size, 1, &fits);
+        ws->gradient = several_blocks ? take(base, &used, net->size, 1, &fits) : NULL;
+        ws->row_loss = take(base, &used, rows, 1, &fits);
+        ws->weight = take(base, &used, rows, 1, &fits);
+        ws->values = take(base, &used, rows, outputs, &fits);
+        ws->probability = take(base, &used, rows, outputs, &fits);
+        ws->labels = (int32_t *)take(base, &used, rows, 1, &fits);
+        if (!fits) goto no_memory;
+        if (pass == 0) {
+            ws->memory = nn_alloc((size_t)used * sizeof(float));
+            if (longest) ws->lists = aligned_alloc(NN_CACHE_LINE, (size_t)listed * sizeof(float));
+        }
+        if (!ws->memory || (longest && !ws->lists)) goto no_memory;
+    }
+    return ws;
+no_memory:
+    nn_workspace_free(ws);
+    return NULL;
+}
+
+bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, bool pack) {
+    nn_workspace *ws = net->workspace;
+    if (ws && ws->rows >= rows && ws->several_blocks >= several_blocks && ws->longest >= longest && !ws->longest == !longest && ws->pack >= pack)
+        return true;
+    nn_workspace *larger = workspace_new(net, rows, several_blocks, longest, pack);
+    if (!larger) return false;
+    nn_workspace_free(ws);
+    net->workspace = larger;
+    return true;
+}
+
+ptrdiff_t nn_longest_row(const nn_net *net, const nn_data *data, bool listed) {
+    if (!listed) return 0;
+    return data->x ? net->layers[0].inputs : data->csr.longest > 0 ? data->csr.longest : 1;
+}
+
+nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t depth, ptrdiff_t inputs) {
+    nn_net *net = calloc(1, sizeof *net);
+    if (!net) return NULL;
+    net->kernels = kernels;
+    net->skip_choice = -1;
+    net->depth = depth;
+    net->layers = calloc((size_t)depth, sizeof *net->layers);
+    if (!net->layers) goto no_memory;
+    for (ptrdiff_t l = 0; l < depth; l++) {
+        nn_layer *layer = &net->layers[l];
+        *layer = layers[l];
+        layer->inputs = inputs;
+        inputs = layer->outputs;
+        if (!layer->dense) continue;
+        ptrdiff_t weights;
+        if (!multiply(layer->inputs, layer->outputs, &weights)) goto no_memory;
+        layer->w = net->size;
+        layer->b = layer->w + line(weights);
+        net->size = layer->b + (layer->bias ? line(layer->outputs) : 0);
+        if (net->size > PTRDIFF_MAX / 64) goto no_memory;
+    }
+    net->params = nn_alloc((size_t)net->size * sizeof(float));
+    if (!net->params) goto no_memory;
+    return net;
+no_memory:
+    nn_net_free(net);
+    return NULL;
+}
+
+void nn_net_free(nn_net *net) {
+    if (!net) return;
+    nn_workspace_free(net->workspace);
+    for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(net->slots[s]);
+    nn_free(net->params);
+    free(net->metrics);
+    free(net->layers);
+    free(net);
+}
+
+nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics,
+                         ptrdiff_t metrics_count) {
+    float *slots[NN_MAX_SLOTS] = {NULL};
+    const nn_metric **copy = calloc((size_t)metrics_count + 1, sizeof *copy);
+    bool complete = copy != NULL;
+    for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s] && complete; s++) {
+        slots[s] = nn_alloc((size_t)net->size * sizeof(float));
+        complete = slots[s] != NULL;
+    }
+    if (!complete) {
+        for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(slots[s]);
+        free(copy);
+        return NN_NO_MEMORY;
+    }
+    for (int s = 0; s < NN_MAX_SLOTS; s++) {
+        nn_free(net->slots[s]);
+        net->slots[s] = slots[s];
+    }
+    free(net->metrics);
+    if (metrics_count) memcpy(copy, metrics, (size_t)metrics_count * sizeof *copy);
+    net->metrics = copy;
+    net->metrics_count = metrics_count;
+    net->loss = loss;
+    net->rule = rule;
+    net->step = 0;
+    const nn_layer *last = &net->layers[net->depth - 1];
+    net->from_logits = from_logits && loss->link;
+    net->linked = loss->link && !from_logits && !strcmp(loss->link, last->activation->name) && last->parameter == last->activation->parameter;
+    return NN_OK;
+}
