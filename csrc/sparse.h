@@ -236,6 +236,7 @@ static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, int sect
     const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
+    if (n == 0) return; /* more workers than outputs */
     if (ldw == 1) {
         sparse_forward_narrow(a, s, sections, w, b, R, activation);
         return;

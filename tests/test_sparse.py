@@ -172,3 +172,20 @@ def test_dead_units_are_seen() -> None:
     )
     with pytest.warns(nn.errors.DeadUnits, match="'dead'"):
         model.fit(x, np.ones(50), epochs=3, verbose=0)
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_more_workers_than_outputs(rng: np.random.Generator, units: int) -> None:
+    """Evaluating so many rows is shared out, although the first layer has too few outputs for all workers."""
+    x, y = matrix(3000, 9000, 0.002), rng.random((3000, units))
+    model = nn.Sequential([nn.layers.Dense(units), nn.layers.Dense(units, activation="tanh")], seed=0)
+    model.compile("sgd", "mse")
+    before = nn.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            nn.set_num_threads(threads)
+            results.append((model.evaluate(x, y, verbose=0), model.predict(x).tobytes()))
+    finally:
+        nn.set_num_threads(before)
+    assert len(set(results)) == 1
