@@ -6,7 +6,7 @@ SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/p
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
-.PHONY: train test thesis docs bench bench-peers lint format asan clang warnings arm tsan valgrind dist clean
+.PHONY: train test thesis pictures docs bench bench-peers lint format asan clang warnings arm tsan valgrind dist clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
@@ -16,6 +16,9 @@ test: .venv/installed-test ## the test suite
 
 thesis: .venv/installed-plot ## the whole source thesis, compared value by value: build/thesis/report.html
 	$(BIN)/nnfast thesis --out build/thesis
+
+pictures: .venv/installed-plot ## the descents of docs/learn/optimizers.md
+	$(BIN)/python docs/make_pictures.py
 
 docs: .venv/installed-docs ## the documentation, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q

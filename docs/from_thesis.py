@@ -50,10 +50,12 @@ def markdown(rows: list[dict[str, str]], columns: tuple[str, ...]) -> str:
 
 
 def put(page: Path, name: str, text: str) -> None:
-    begin, end = f"<!-- {name}: made by docs/from_thesis.py -->", f"<!-- end of {name} -->"
+    """Write the text between the two comments of that name."""
+    begin, end = f"<!-- {name}: made by docs/", f"<!-- end of {name} -->"
     before, rest = page.read_text(encoding="utf-8").split(begin)
+    script, rest = rest.split(" -->\n", 1)
     _, after = rest.split(end)
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}{script} -->\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def main(report: Path) -> None:
@@ -62,7 +64,7 @@ def main(report: Path) -> None:
     tables = [
         f"**{title}**\n\n{markdown(read(report / f'{name}.csv'), COLUMNS[name])}"
         for name, title in (
-            ("figure-20-21", "MNIST 784-128-10, 100 epochs"),
+            ("figure-20-21", "MNIST 784-128-10, 100 epochs (batch 1: of 10,000 rows drawn at random)"),
             ("figure-22-23", "Wine 11-128-1, 250 epochs (the printed 4898 is the full set of 3,673 rows)"),
         )
     ]

@@ -26,9 +26,12 @@ def history(
 
     Parameters
     ----------
-    curves : what `fit` returns, or its `.history`: name -> one value per epoch. "val_" names are drawn dashed in the colour of their own.
-    ax : axes to draw the loss on; metrics are then left out.
-    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    curves : History or dict of str to list
+        What `fit` returns, or its `.history`: name -> one value per epoch. "val_" names are drawn dashed in the colour of their own.
+    ax : matplotlib.axes.Axes, optional
+        What to draw the loss on; metrics are then left out.
+    path : path, optional
+        File to write the picture to; its suffix (.png, .svg, .pdf) says how.
 
     Returns
     -------

@@ -36,8 +36,10 @@ def activation(
     ----------
     name : str or Activation
         "relu", `activations.Sigmoid(slope=2.0)`, ...
-    ax : axes to draw on.
-    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    ax : matplotlib.axes.Axes, optional
+        What to draw on; by default a new figure.
+    path : path, optional
+        File to write the picture to; its suffix (.png, .svg, .pdf) says how.
     span : (float, float), default (-6, 6)
         From which z to which.
 
@@ -82,7 +84,8 @@ def neuron(
     activation : str or Activation, default "sigmoid"
     bias_and_weight : sequence of (w0, w1)
         By default four: the plain neuron, a larger weight, a negative bias and a positive one.
-    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    path : path, optional
+        File to write the picture to; its suffix (.png, .svg, .pdf) says how.
     span : (float, float), default (-8, 8)
         From which x to which.
 

@@ -36,9 +36,11 @@ def comparison(result: Comparison, path: str | PathLike[str] | None = None) -> A
 
     Parameters
     ----------
-    result : what `compare.grid` returns. Values of further parameters have panels and lines of their own. Of several repeats the mean is drawn, and below each
-        run as a point. A line ends where its run diverged.
-    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    result : Comparison
+        What `compare.grid` returns. Values of further parameters have panels and lines of their own. Of several repeats the mean is drawn,
+        and below each run as a point. A line ends where its run diverged.
+    path : path, optional
+        File to write the picture to; its suffix (.png, .svg, .pdf) says how.
 
     Returns
     -------

@@ -73,8 +73,10 @@ def network(
     ----------
     model : Sequential
         Whose inputs are known: it begins with `layers.Input`, or has been built.
-    ax : axes to draw on.
-    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    ax : matplotlib.axes.Axes, optional
+        What to draw on; by default a new figure.
+    path : path, optional
+        File to write the picture to; its suffix (.png, .svg, .pdf) says how.
     max_units : int, default 8
         Of wider columns the first and the last neurons are drawn, with an ellipsis between; at least 3.
     bias : bool, default True

@@ -33,12 +33,16 @@ def descent(
 
     Parameters
     ----------
-    results : what `descent.minimize` returned, or several: a sequence, or a mapping from names to them, which the legend shows.
-    fun : the function, as it was minimised.
-    ax : axes to draw on.
-    path : file to write the picture to; its suffix (.png, .svg, .pdf) says how.
-    spans : (low, high) of x, for a function of two numbers one of each; by default all points are inside, of a descent that diverged
-        the first two.
+    results : Descent, sequence of Descent, or dict of str to Descent
+        What `descent.minimize` returned, or several; the legend shows the names.
+    fun : callable
+        The function, as it was minimised.
+    ax : matplotlib.axes.Axes, optional
+        What to draw on; by default a new figure.
+    path : path, optional
+        File to write the picture to; its suffix (.png, .svg, .pdf) says how.
+    spans : (low, high), or two of these, optional
+        Of x, or of each of two numbers; by default all points are inside, of a descent that diverged the first two.
 
     Returns
     -------
