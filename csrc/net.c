@@ -490,7 +490,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         pass.packed = pack && many && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
         const double begun = nn_now();
         nn_pool_run(pass_worker, &pass, many ? workers : 1);
-        if (workers > 1) nn_pace_learn(&net->pace, many, (nn_now() - begun) / (double)(pass.stop - pass.start));
+        if (workers > 1) nn_pace_learn(&net->pace, many, pass.stop - pass.start, nn_now() - begun);
     }
     *batches = pass.batches;
     return pass.interrupted ? NN_INTERRUPTED : pass.status;

@@ -21,6 +21,7 @@
 
 #define STRETCH_NS 4e6  /* between two looks at the clock */
 #define TRIAL_NS 2e6    /* the same, while the other choice is tried: long against the waking of a worker */
+#define LEAST_NS 5e5    /* a shorter one teaches nothing */
 #define RECONSIDER 32   /* stretches between two trials, in the long run */
 #define DOUBT 0.3       /* how much a measurement counts that is worse than what was found before: someone may have taken a core for a moment */
 #define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
@@ -78,8 +79,13 @@ bool nn_pace_choose(nn_pace *pace) {
     return (pace->row_ns[1] <= pace->row_ns[0]) != trial;
 }
 
-void nn_pace_learn(nn_pace *pace, bool many, double row_ns) {
+void nn_pace_learn(nn_pace *pace, bool many, ptrdiff_t rows, double ns) {
     double *known = &pace->row_ns[many];
+    const double row_ns = ns / (double)rows;
+    if (ns < LEAST_NS) { /* a short call shows how long a worker takes to wake */
+        pace->stretches--;
+        return;
+    }
     const bool first = *known == 0.0 || pace->stretches <= 2;
     *known = first || row_ns < *known ? row_ns : *known + DOUBT * (row_ns - *known);
 }
@@ -87,7 +93,8 @@ void nn_pace_learn(nn_pace *pace, bool many, double row_ns) {
 /* Rows of the next stretch; a trial of what is not in use is short. */
 ptrdiff_t nn_pace_rows(const nn_net *net, bool many, ptrdiff_t batch_size) {
     const nn_pace *pace = &net->pace;
-    const double other = pace->row_ns[!many], expected = pace->row_ns[many] ? pace->row_ns[many] : (double)nn_work_of_row(net, 1) * GUESSED_NS;
-    const bool trial = other != 0.0 && (pace->row_ns[many] == 0.0 || other < pace->row_ns[many]);
+    const double known = pace->row_ns[many], other = pace->row_ns[!many];
+    const bool trial = other != 0.0 && (known == 0.0 || other < known);
+    const double expected = trial ? other : known != 0.0 ? known : (double)nn_work_of_row(net, 1) * GUESSED_NS;
     return ((ptrdiff_t)((trial ? TRIAL_NS : STRETCH_NS) / expected) / batch_size + 1) * batch_size;
 }

@@ -28,7 +28,7 @@ ptrdiff_t nn_rows_between_polls(const nn_net *net, int passes);
 /* Whether the next stretch of a pass is for many workers, how many rows it has, and what it has shown. */
 bool nn_pace_choose(nn_pace *pace);
 ptrdiff_t nn_pace_rows(const nn_net *net, bool many, ptrdiff_t batch_size);
-void nn_pace_learn(nn_pace *pace, bool many, double row_ns);
+void nn_pace_learn(nn_pace *pace, bool many, ptrdiff_t rows, double ns);
 double nn_now(void);
 
 #endif
