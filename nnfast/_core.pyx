@@ -397,6 +397,7 @@ cdef class SparseRows:
         cdef Py_ssize_t rows, entries, at
         if not fits(start, cnp.NPY_INT64, 1, -1, -1, False) or len(start) < 1:
             raise fail(start, "start", "int64 C-contiguous array of shape (rows + 1,)")
+        start = start.copy()  # where rows begin decides what memory is read: it must not change any more
         rows = len(start) - 1
         if not fits(index, cnp.NPY_INT32, 1, -1, -1, False):
             raise fail(index, "index", "int32 C-contiguous array of shape (entries,)")

@@ -49,6 +49,7 @@ class Initializer:
         return self._draw(tuple(shape), seed, stream).astype(np.float32).reshape(tuple(shape))
 
     def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
+        # The base draws nothing; each initializer does.
         raise NotImplementedError(f"{type(self).__name__} must define _draw(shape, seed, stream)")
 
     def get_config(self) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class Optimizer:
 
     @property
     def rule(self) -> str:
-        raise NotImplementedError
+        # The base has no update of its own: each optimizer names its row of the engine's table.
+        raise NotImplementedError(f"{type(self).__name__} must define rule, a row of the engine's table")
 
     @property
     def learning_rate(self) -> float:

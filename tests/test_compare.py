@@ -420,13 +420,11 @@ def test_ctrl_c_leaves_what_was_finished(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.01)
     time.sleep(0.5)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=30)  # and not hours
     assert process.returncode == 5
     assert "interrupted with 0: 0 of 12 runs are finished" in out
     assert "the same call goes on from there" in out
-    assert time.monotonic() - began < 30  # and not hours
     assert not compare.load(tmp_path / "grid").finished
 
 

@@ -189,3 +189,21 @@ def test_more_workers_than_outputs(rng: np.random.Generator, units: int) -> None
     finally:
         nn.set_num_threads(before)
     assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("damage", [2**31 - 1, -(2**31), 400, 299, 0])
+def test_entries_changed_after_the_check_stay_inside(rng: np.random.Generator, damage: int) -> None:
+    """Index arrays are the caller's: changed while training goes on they give wrong numbers, but touch no memory that is not theirs."""
+    x, y = matrix(200, 300, 0.2), rng.integers(0, 3, 200)
+    rows = arrays.to_rows(x)
+    net = _core.Net(300, [(64, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+    net.compile("sparse_categorical_crossentropy", False, "adam", ())
+    x.indices[:] = damage  # all of them, in all rows
+    assert (rows.index == damage).all()
+    for batch_size in (1, 7, 64, 200):
+        net.train(rows, y.astype(np.int32), None, None, 0, 200, batch_size, (1e-3, 0.9, 0.999, 1e-7), np.zeros(1), None)
+    out = np.empty((200, 3), np.float32)
+    net.predict(rows, out, None)
+    assert np.isfinite(out).all()
+    x.indptr[:] = 2**31 - 1  # where rows begin was copied
+    net.predict(rows, out, None)
