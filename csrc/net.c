@@ -386,7 +386,7 @@ static void pass_worker(void *context, int thread, int threads) {
         if (pass->packed) copy_panel(pass, &panel, false);
         find_section(&section, pass, pass->start, block_rows(pass, pass->start), thread, threads);
         list_section(&section, pass, &ws->sparse[0], thread);
-        nn_barrier_wait(&pass->barrier, threads);
+        nn_barrier_wait(&pass->barrier, thread, threads);
     }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
@@ -407,11 +407,11 @@ static void pass_worker(void *context, int thread, int threads) {
                 find_section(&section, pass, place + R, next, thread, threads);
                 forward_lists(pass, ws, &panel, part.turn, R, &section, threads);
             }
-            nn_barrier_wait(&pass->barrier, threads); /* all weights are new, all sums of the first layer there */
+            nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;
             const nn_targets y = pass_rows(pass, ws, place, R, B, thread, threads);
             if (pass->listed) list_section(&section, pass, &ws->sparse[!part.turn], thread);
-            nn_barrier_wait(&pass->barrier, threads); /* all dz, row losses and the next lists are there */
+            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz, row losses and the next lists are there */
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;
                 goto leave;
@@ -482,15 +482,16 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .context = context,
                     .poll_rows = nn_rows_between_polls(net, 3)};
     while (pass.stop < stop && pass.status == NN_OK && !pass.interrupted) {
-        const bool many = workers > 1 && nn_pace_choose(&net->pace);
-        const ptrdiff_t rows = workers > 1 ? nn_pace_rows(net, many, batch_size) : stop - start;
+        const bool many = workers > 1 && nn_pace_choose(net, batch_size);
+        const ptrdiff_t rows = workers > 1 ? nn_pace_rows(net, batch_size) : stop - start;
         pass.start = pass.stop;
         pass.stop = stop - pass.start <= rows ? stop : pass.start + rows;
         pass.first_step = net->step;
         pass.packed = pack && many && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
+        nn_barrier_zero(&pass.barrier, workers);
         const double begun = nn_now();
         nn_pool_run(pass_worker, &pass, many ? workers : 1);
-        if (workers > 1) nn_pace_learn(&net->pace, many, pass.stop - pass.start, nn_now() - begun);
+        if (workers > 1) nn_pace_learn(&net->pace, pass.stop - pass.start, nn_now() - begun);
     }
     *batches = pass.batches;
     return pass.interrupted ? NN_INTERRUPTED : pass.status;

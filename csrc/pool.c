@@ -19,10 +19,11 @@
 #define RELAX() ((void)0)
 #endif
 
-/* Turns of the spin loop before a worker sleeps (some 50 us: longer than Python takes between two epochs), and before a barrier yields its core to
- * whoever may be holding up the others. */
+/* Turns of the spin loop before a worker sleeps (some 50 us: longer than Python takes between two epochs), before a barrier yields its core to
+ * whoever may be holding up the others, and before it begins to pause between two looks: a pause is as long as the trip that is waited for. */
 #define SPIN_SLEEP 4000
 #define SPIN_YIELD 2000
+#define SPIN_EAGER 100
 
 static struct {
     pthread_mutex_t lock;
@@ -111,17 +112,20 @@ void nn_pool_run(nn_task task, void *context, int threads) {
     atomic_store(&pool.busy, false);
 }
 
-void nn_barrier_wait(nn_barrier *barrier, int threads) {
+void nn_barrier_zero(nn_barrier *barrier, int threads) {
+    for (int i = 0; i < threads; i++) atomic_store_explicit(&barrier->of[i].round, 0, memory_order_relaxed);
+}
+
+void nn_barrier_wait(nn_barrier *barrier, int thread, int threads) {
     if (threads == 1) return;
-    const int round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&barrier->waiting, 1, memory_order_acq_rel) == threads - 1) {
-        atomic_store_explicit(&barrier->waiting, 0, memory_order_relaxed);
-        atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
-        return;
-    }
-    int spins = 0;
-    while (atomic_load_explicit(&barrier->round, memory_order_acquire) == round) {
-        if (++spins % SPIN_YIELD == 0) sched_yield();
-        RELAX();
+    const unsigned round = atomic_load_explicit(&barrier->of[thread].round, memory_order_relaxed) + 1;
+    atomic_store_explicit(&barrier->of[thread].round, round, memory_order_release);
+    for (int i = 0; i < threads; i++) {
+        int spins = 0;
+        /* someone may have come to the next round already: its number is ahead, modulo 2^32 */
+        while ((int)(atomic_load_explicit(&barrier->of[i].round, memory_order_acquire) - round) < 0) {
+            if (++spins % SPIN_YIELD == 0) sched_yield();
+            if (spins > SPIN_EAGER) RELAX();
+        }
     }
 }

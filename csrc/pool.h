@@ -17,12 +17,15 @@ typedef void (*nn_task)(void *context, int thread, int threads);
 /* Runs task on as many workers as are to be had, at most `threads`, and returns when all have returned. */
 void nn_pool_run(nn_task task, void *context, int threads);
 
-/* All `threads` workers of a task wait for the last of them. Zero it before the task starts. */
+/* All `threads` workers of a task wait for the last of them. Each writes only a line of its own, how often it has come here, and reads those of the
+ * others: two workers that come at the same time lose one trip of a line between their cores. Zeroed before a task starts. */
 typedef struct nn_barrier {
-    atomic_int waiting;
-    atomic_int round;
+    struct {
+        _Alignas(2 * 64) atomic_uint round; /* two lines, because processors fetch neighbours */
+    } of[NN_MAX_THREADS];
 } nn_barrier;
 
-void nn_barrier_wait(nn_barrier *barrier, int threads);
+void nn_barrier_zero(nn_barrier *barrier, int threads);
+void nn_barrier_wait(nn_barrier *barrier, int thread, int threads);
 
 #endif

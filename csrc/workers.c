@@ -13,16 +13,16 @@
 
 #define SKIP_MIN_OUTPUTS 32 /* that a worker must have for itself */
 
-/* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 2 us a step. In multiply-adds,
+/* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 0.3 us a step. In multiply-adds,
  * of which a core makes some 60 in a nanosecond. */
-#define WORK_PER_WORKER 150000
+#define WORK_PER_WORKER 50000
 
 #define WAKE_WORK 2e7 /* multiply-adds that take longer than to wake a worker, some 50 us */
 
-#define STRETCH_NS 4e6  /* between two looks at the clock */
-#define TRIAL_NS 2e6    /* the same, while the other choice is tried: long against the waking of a worker */
-#define LEAST_NS 5e5    /* a shorter one teaches nothing */
-#define RECONSIDER 32   /* stretches between two trials, in the long run */
+#define STRETCH_NS 4e6  /* until the clock is looked at */
+#define TRIAL_NS 1e6    /* the same while the other choice is tried: long against the waking of a worker */
+#define PATIENCE 8.0    /* trials' lengths until the next trial, at first; */
+#define PATIENT 128.0   /* twice as many after each one that changes nothing, up to this */
 #define DOUBT 0.3       /* how much a measurement counts that is worse than what was found before: someone may have taken a core for a moment */
 #define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
 
@@ -63,38 +63,52 @@ int nn_workers_for_step(const nn_net *net, ptrdiff_t B) {
 }
 
 /* Which of one worker and many makes a row faster is measured as training goes on, because a model of the machine cannot know who else is using it: a
- * worker that waits for its core holds up all others at each barrier. A pass is cut into stretches of some milliseconds; each is timed, and now and
- * then the choice that is not in use gets one. Results do not depend on it. */
+ * worker that waits for its core holds up all others at each barrier. A pass is cut into stretches of some milliseconds (of several calls, where a call
+ * is shorter), and now and then the choice that is not in use gets one: soon after a change, seldom when nothing has changed for long, and never for
+ * more than a small part of the time. Results do not depend on it. */
 double nn_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
 
-bool nn_pace_choose(nn_pace *pace) {
-    const unsigned n = pace->stretches++;
-    if (n < 2) return true; /* the first one meets cold caches and new threads; it does not count */
-    if (n == 2) return false;
-    const bool trial = n < RECONSIDER ? (n & (n - 1)) == 0 : n % RECONSIDER == 0; /* 4, 8, 16, 32, 64, 96, ... */
-    return (pace->row_ns[1] <= pace->row_ns[0]) != trial;
+/* What a row takes with one worker or many, as far as is known. */
+static double expected_ns(const nn_net *net, bool many) {
+    const double *row_ns = net->pace.row_ns;
+    return row_ns[many] > 0.0 ? row_ns[many] : row_ns[!many] > 0.0 ? row_ns[!many] : (double)nn_work_of_row(net, 1) * GUESSED_NS;
 }
 
-void nn_pace_learn(nn_pace *pace, bool many, ptrdiff_t rows, double ns) {
-    double *known = &pace->row_ns[many];
-    const double row_ns = ns / (double)rows;
-    if (ns < LEAST_NS) { /* a short call shows how long a worker takes to wake */
-        pace->stretches--;
-        return;
-    }
-    const bool first = *known == 0.0 || pace->stretches <= 2;
-    *known = first || row_ns < *known ? row_ns : *known + DOUBT * (row_ns - *known);
+bool nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
+    nn_pace *pace = &net->pace;
+    if (pace->rows > 0.0) return pace->many; /* the stretch goes on */
+    const double step = expected_ns(net, false) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
+    if (pace->patience == 0.0) pace->patience = PATIENCE;
+    pace->many = pace->row_ns[0] == 0.0 || pace->row_ns[1] <= pace->row_ns[0];
+    /* the first two stretches meet cold caches and new threads; what is not known yet is tried at once where that is short */
+    pace->trial = pace->stretches >= 2 && ((pace->row_ns[0] == 0.0 && step <= TRIAL_NS) || pace->since >= pace->patience * length);
+    if (pace->trial) pace->many = !pace->many;
+    return pace->many;
 }
 
-/* Rows of the next stretch; a trial of what is not in use is short. */
-ptrdiff_t nn_pace_rows(const nn_net *net, bool many, ptrdiff_t batch_size) {
+ptrdiff_t nn_pace_rows(const nn_net *net, ptrdiff_t batch_size) {
     const nn_pace *pace = &net->pace;
-    const double known = pace->row_ns[many], other = pace->row_ns[!many];
-    const bool trial = other != 0.0 && (known == 0.0 || other < known);
-    const double expected = trial ? other : known != 0.0 ? known : (double)nn_work_of_row(net, 1) * GUESSED_NS;
-    return ((ptrdiff_t)((trial ? TRIAL_NS : STRETCH_NS) / expected) / batch_size + 1) * batch_size;
+    const double left = (pace->trial ? TRIAL_NS : STRETCH_NS) - pace->ns;
+    return left > 0.0 ? ((ptrdiff_t)(left / expected_ns(net, pace->many)) / batch_size + 1) * batch_size : batch_size;
+}
+
+void nn_pace_learn(nn_pace *pace, ptrdiff_t rows, double ns) {
+    pace->rows += (double)rows;
+    pace->ns += ns;
+    if (pace->ns < 0.75 * (pace->trial ? TRIAL_NS : STRETCH_NS)) return;
+    double *known = &pace->row_ns[pace->many];
+    const double row_ns = pace->ns / pace->rows, worse = row_ns < 2.0 * *known ? row_ns : 2.0 * *known;
+    *known = pace->stretches < 2 || *known == 0.0 || row_ns < *known ? row_ns : *known + DOUBT * (worse - *known);
+    pace->since += pace->ns;
+    if (pace->trial) {
+        const bool changes = *known < pace->row_ns[!pace->many];
+        pace->since = 0.0;
+        pace->patience = changes ? PATIENCE : pace->patience < PATIENT ? 2.0 * pace->patience : PATIENT;
+    }
+    pace->rows = pace->ns = 0.0;
+    pace->stretches++;
 }

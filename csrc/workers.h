@@ -25,10 +25,10 @@ int nn_workers_for_step(const nn_net *net, ptrdiff_t B);
 
 ptrdiff_t nn_rows_between_polls(const nn_net *net, int passes);
 
-/* Whether the next stretch of a pass is for many workers, how many rows it has, and what it has shown. */
-bool nn_pace_choose(nn_pace *pace);
-ptrdiff_t nn_pace_rows(const nn_net *net, bool many, ptrdiff_t batch_size);
-void nn_pace_learn(nn_pace *pace, bool many, ptrdiff_t rows, double ns);
+/* Whether the next rows of a pass are for many workers, how many rows until that is asked again, and what they have shown. */
+bool nn_pace_choose(nn_net *net, ptrdiff_t batch_size);
+ptrdiff_t nn_pace_rows(const nn_net *net, ptrdiff_t batch_size);
+void nn_pace_learn(nn_pace *pace, ptrdiff_t rows, double ns);
 double nn_now(void);
 
 #endif
