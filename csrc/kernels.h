@@ -32,6 +32,7 @@ typedef struct nn_activation {
 /* A block of rows without their zeros, as sparse.h makes it. The lists of a pair of rows belong to a section, which one worker makes; they lie block
  * of inputs by block of inputs, and in each section by section, pair by pair. */
 typedef struct nn_sparse {
+    ptrdiff_t inputs;
     ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
     ptrdiff_t counts;        /* room for pairs, with margins */
     ptrdiff_t entries, room; /* of a pair in a block at most; of all pairs in a block */

@@ -359,7 +359,7 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
         y.values = pass->train ? ws->values : data->y.values + place * K;
     }
     ptrdiff_t r0, r1;
-    share(R, 4, thread, threads, &r0, &r1);
+    share(R, 4, threads - 1 - thread, threads, &r0, &r1); /* of very few rows, who has these does not list the next ones */
     const ptrdiff_t together = rows_together(net, r1 - r0);
     for (; r0 < r1; r0 += together) {
         const ptrdiff_t r2 = r1 - r0 < together ? r1 : r0 + together;

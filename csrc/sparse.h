@@ -98,7 +98,8 @@ static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first, const floa
     }
 }
 
-/* The same from rows of a CSR matrix: row r has index[r][k] and value[r][k] for k < length[r], in order. */
+/* The same from rows of a CSR matrix: row r has index[r][k] and value[r][k] for k < length[r], in order. They are the caller's, who may have changed
+ * them since they were checked: an index that does not belong where it is ends its row. */
 static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first, const nn_csr_row *x, ptrdiff_t rows) {
     uint16_t *touched = section_new(s, section, first, rows);
     ptrdiff_t start[NN_SPARSE_MAX_BLOCKS];
@@ -107,13 +108,14 @@ static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first, const 
         const nn_csr_row none = {NULL, NULL, 0}, row[2] = {x[r], r + 1 < rows ? x[r + 1] : none};
         ptrdiff_t k[2] = {0, 0};
         for (ptrdiff_t b = 0; b < s->blocks; b++) {
-            const ptrdiff_t i0 = b * s->block, i1 = i0 + s->block;
+            const ptrdiff_t i0 = b * s->block, n = s->inputs - i0 < s->block ? s->inputs - i0 : s->block;
             ptrdiff_t at = start[b];
-            for (;;) { /* merges two sorted lists; INT32_MAX is behind the last input */
-                const int32_t i = k[0] < row[0].length ? row[0].index[k[0]] : INT32_MAX, j = k[1] < row[1].length ? row[1].index[k[1]] : INT32_MAX;
-                const int32_t least = i < j ? i : j;
-                if (least >= i1) break;
-                s->input[at] = (int32_t)(least - i0);
+            while (at < start[b] + s->entries) { /* merges two sorted lists; UINT32_MAX is behind the last input */
+                const uint32_t i = k[0] < row[0].length ? (uint32_t)row[0].index[k[0]] : UINT32_MAX;
+                const uint32_t j = k[1] < row[1].length ? (uint32_t)row[1].index[k[1]] : UINT32_MAX;
+                const uint32_t least = i < j ? i : j, place = least - (uint32_t)i0;
+                if (place >= (uint32_t)n) break;
+                s->input[at] = (int32_t)place;
                 s->value[0][at] = i == least ? row[0].value[k[0]] : 0.0f;
                 s->value[1][at] = j == least ? row[1].value[k[1]] : 0.0f;
                 k[0] += i == least;
@@ -146,6 +148,7 @@ INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask 
     }
     for (ptrdiff_t k = 0; k < count; k++) {
         const float *row = w + (ptrdiff_t)input[k] * ldw;
+        VKEEP_POINTER(row);
         const vec left = vset(v0[k]), right = vset(v1[k]);
         UNROLL
         for (int j = 0; j < N; j++) {
@@ -263,6 +266,7 @@ INLINE void sparse_dw_tile(const int M, const int N, const int part, vmask tail,
     }
     for (ptrdiff_t k = 0; k < count; k++) {
         float *row = g + (ptrdiff_t)input[k] * ldg;
+        VKEEP_POINTER(row);
         const vec left = vset(v0[k]), right = vset(v1[k]);
         UNROLL
         for (int j = 0; j < N; j++) {
@@ -308,11 +312,14 @@ static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse
     for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, R, n);
 }
 
-/* SGD with the gradient of a single row: each weight that it touches is read and written once. */
-static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, ptrdiff_t n, vec rate) {
-    for (ptrdiff_t block = 0; block < s->blocks; block++) {
-        const ptrdiff_t at = section_start(s, block, 0), count = *section_counts(s, block, 0);
-        for (ptrdiff_t k = at; k < at + count; k++) {
+/* SGD with the gradient of a single row: each weight that it touches is read and written once. Backwards, because the forward pass has left the last
+ * inputs' weights in the first-level cache. */
+static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, int sections, ptrdiff_t n, vec rate) {
+    int section = 0;
+    while (section + 1 < sections && first_pair(s, section) == last_pair(s, section)) section++; /* whose the row is */
+    for (ptrdiff_t block = s->blocks - 1; block >= 0; block--) {
+        const ptrdiff_t at = section_start(s, block, section), count = *section_counts(s, block, section);
+        for (ptrdiff_t k = at + count - 1; k >= at; k--) {
             float *row = w + (block * s->block + s->input[k]) * ldw;
             const vec x = vset(s->value[0][k]);
             FOR_WORDS(n, {
@@ -337,7 +344,7 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
                              int sections, ptrdiff_t R, ptrdiff_t I, ptrdiff_t n, const nn_rule *rule, const nn_step *step) {
     const bool sgd = rule->fused == FINISH_SGD;
     if (sgd && R == 1) {
-        sparse_sgd_single(w, ldw, dz, s, n, vset(step->c[0]));
+        sparse_sgd_single(w, ldw, dz, s, sections, n, vset(step->c[0]));
         return;
     }
     for (ptrdiff_t block = 0; block < s->blocks; block++) {

@@ -117,6 +117,10 @@ INLINE vec vkeep(vec a) {
 #endif
     return a;
 }
+
+/* The same of a pointer: words at fixed distances from one register load faster than with an index. */
+#define VKEEP_POINTER(p) __asm__("" : "+r"(p))
+
 INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec vabs(vec a) { return (vec)((ivec)a & 0x7fffffff); }
 

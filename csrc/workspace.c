@@ -49,6 +49,7 @@ static float *take(float *base, ptrdiff_t *used, ptrdiff_t rows, ptrdiff_t colum
 
 void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, int sections, bool *fits) {
     const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 15) / 16 * 16;
+    s->inputs = inputs;
     s->block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK;
     s->blocks = (inputs + s->block - 1) / s->block;
     s->counts = line((rows + 1) / 2 + sections * NN_SPARSE_MARGIN);
