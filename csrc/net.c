@@ -24,6 +24,10 @@
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
 
+/* So few rows are worker 0's alone, and then the small layers above the first are, too: their weights are updated sooner than they travel. */
+#define ROWS_OF_ONE 4
+#define WEIGHTS_OF_ONE 8192
+
 #define PACK_BATCHES 4 /* steps that are worth it to pack the first layer's weights by workers */
 
 void nn_layer_forward(const nn_net *net, ptrdiff_t l, const nn_activation *activation, float *a, const float *x, ptrdiff_t R) {
@@ -316,7 +320,12 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
             if (layer->bias) update_bias(net, ws, layer, dz, part, panel->c0, panel->c0 + panel->n);
             continue;
         }
-        share(I, I < 2 * NN_ROWS_UNIT * threads ? 4 : NN_ROWS_UNIT, thread, threads, &first, &last);
+        const bool alone = l > 0 && R <= ROWS_OF_ONE && I * O <= WEIGHTS_OF_ONE;
+        if (alone) {
+            first = 0, last = thread == 0 ? I : 0;
+        } else {
+            share(I, I < 2 * NN_ROWS_UNIT * threads ? 4 : NN_ROWS_UNIT, thread, threads, &first, &last);
+        }
         const float *start = part->first ? NULL : ws->gradient + layer->w;
         if (part->last) {
             k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step);
@@ -324,7 +333,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         } else {
             k->dense_dw(ws->gradient + layer->w, start, dz, x, R, I, O, first, last);
         }
-        if (layer->bias && l % threads == thread) update_bias(net, ws, layer, dz, part, 0, O);
+        if (layer->bias && (alone ? 0 : l % threads) == thread) update_bias(net, ws, layer, dz, part, 0, O);
     }
 }
 
@@ -359,7 +368,7 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
         y.values = pass->train ? ws->values : data->y.values + place * K;
     }
     ptrdiff_t r0, r1;
-    share(R, 4, threads - 1 - thread, threads, &r0, &r1); /* of very few rows, who has these does not list the next ones */
+    share(R, ROWS_OF_ONE, threads - 1 - thread, threads, &r0, &r1); /* of very few rows, who has these does not list the next ones */
     const ptrdiff_t together = rows_together(net, r1 - r0);
     for (; r0 < r1; r0 += together) {
         const ptrdiff_t r2 = r1 - r0 < together ? r1 : r0 + together;

@@ -312,22 +312,39 @@ static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse
     for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, R, n);
 }
 
-/* SGD with the gradient of a single row: each weight that it touches is read and written once. Backwards, because the forward pass has left the last
- * inputs' weights in the first-level cache. */
-static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, int sections, ptrdiff_t n, vec rate) {
-    int section = 0;
-    while (section + 1 < sections && first_pair(s, section) == last_pair(s, section)) section++; /* whose the row is */
+/* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. Backwards, because the forward pass has
+ * left the last inputs' weights in the first-level cache. */
+INLINE void sparse_sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, int section,
+                             vec rate) {
+    vec word[8];
+    UNROLL
+    for (int j = 0; j < N; j++) word[j] = vload_part(dz + j * VW, part, tail);
     for (ptrdiff_t block = s->blocks - 1; block >= 0; block--) {
         const ptrdiff_t at = section_start(s, block, section), count = *section_counts(s, block, section);
-        for (ptrdiff_t k = at + count - 1; k >= at; k--) {
-            float *row = w + (block * s->block + s->input[k]) * ldw;
-            const vec x = vset(s->value[0][k]);
-            FOR_WORDS(n, {
-                const vec g = vfma(x, vload_part(dz + i, PART, tail), vzero()) + 0.0f;
-                vstore_part(row + i, vfnma(rate, g, vload_part(row + i, PART, tail)), PART, tail);
-            });
+        const int32_t *input = s->input + at;
+        const float *value = s->value[0] + at;
+        float *rows = w + block * s->block * ldw;
+        for (ptrdiff_t k = count - 1; k >= 0; k--) {
+            float *row = rows + (ptrdiff_t)input[k] * ldw;
+            VKEEP_POINTER(row);
+            const vec x = vset(value[k]);
+            UNROLL
+            for (int j = 0; j < N; j++) {
+                const vec g = vfma(x, word[j], vzero()) + 0.0f;
+                vstore_part(row + j * VW, vfnma(rate, g, vload_part(row + j * VW, part, tail)), part, tail);
+            }
         }
     }
+}
+
+static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, int sections, ptrdiff_t n, vec rate) {
+    const vmask none = vtail(VW);
+    int section = 0;
+    ptrdiff_t j = 0;
+    while (section + 1 < sections && first_pair(s, section) == last_pair(s, section)) section++; /* whose the row is */
+    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_sgd_words(SPARSE_N, 0, none, w + j, ldw, dz + j, s, section, rate);
+    for (; j + 4 * VW <= n; j += 4 * VW) sparse_sgd_words(4, 0, none, w + j, ldw, dz + j, s, section, rate);
+    for (; j < n; j += VW) sparse_sgd_words(1, 1, vtail(n - j), w + j, ldw, dz + j, s, section, rate);
 }
 
 /* w -= rate g; g = 0 */
