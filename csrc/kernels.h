@@ -29,22 +29,20 @@ typedef struct nn_activation {
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
 
-/* A block of rows without their zeros, as sparse.h makes it. The lists of a pair of rows belong to a section, which one worker makes; they lie block
- * of inputs by block of inputs, and in each section by section, pair by pair. */
+/* A block of rows without their zeros, as sparse.h makes it: the lists of pairs of rows, block of inputs by block of inputs, and in each pair by pair. */
 typedef struct nn_sparse {
     ptrdiff_t inputs;
     ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
-    ptrdiff_t counts;        /* room for pairs, with margins */
-    ptrdiff_t entries, room; /* of a pair in a block at most; of all pairs in a block */
+    ptrdiff_t pairs;         /* room for so many, */
+    ptrdiff_t entries, room; /* each with so many in a block at most; of all pairs in a block */
     ptrdiff_t words;         /* (inputs + 15) / 16 and more: whole cache lines */
     int32_t *input;          /* (blocks, room): inputs at which either row is not zero, in order, counted from the first of the block */
     float *value[2];         /* (blocks, room): what the two rows have there */
-    int32_t *count;          /* (blocks, counts): entries of each pair, a margin between sections */
-    uint16_t *touched;       /* (sections, words): the inputs that a section lists, one bit each */
-    int32_t *range;          /* (sections, margin): the first pair, and one past the last */
+    int32_t *count;          /* (blocks, pairs): entries of each pair */
+    uint16_t *touched;       /* (words): the inputs that are listed, one bit each */
 } nn_sparse;
 
-#define NN_SPARSE_MARGIN 16     /* floats between sections: a whole word is stored where less counts, and they share no cache line */
+#define NN_SPARSE_MARGIN 16     /* entries: a whole word is stored where less counts */
 #define NN_SPARSE_BLOCK 112     /* inputs: 64 outputs of them are 28 KiB of weights, seven lines of a row of x */
 #define NN_SPARSE_MAX_BLOCKS 32 /* wider inputs get wider blocks */
 
@@ -122,17 +120,17 @@ typedef struct nn_kernels {
     /* Columns [i0, i1) of wt (O,I), from rows [i0, i1) of w (I,O). */
     void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
     ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);
-    /* The same products from lists. A section is made of rows x[0], x[1] ..., whose first belongs to pair `first` of the block. */
-    void (*sparse_gather)(nn_sparse *s, int section, ptrdiff_t first, const float *const *x, ptrdiff_t rows, ptrdiff_t I);
-    void (*sparse_gather_csr)(nn_sparse *s, int section, ptrdiff_t first, const nn_csr_row *x, ptrdiff_t rows);
+    /* Lists of rows x[0], x[1] ..., and the same products from them. */
+    void (*sparse_gather)(nn_sparse *s, const float *const *x, ptrdiff_t R);
+    void (*sparse_gather_csr)(nn_sparse *s, const nn_csr_row *x, ptrdiff_t R);
     /* n outputs: a (R, lda), w (I, ldw), b (n) or NULL. What a tile cannot do of the activation is left to the caller. ahead: NULL or what to
      * prefetch. */
-    void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R,
-                           ptrdiff_t I, ptrdiff_t n, const nn_activation *activation, const nn_ahead *ahead);
+    void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R, ptrdiff_t n,
+                           const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz) */
-    void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t n);
+    void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n);
     void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             int sections, ptrdiff_t R, ptrdiff_t I, ptrdiff_t n, const nn_rule *rule, const nn_step *step);
+                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
     bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
 } nn_kernels;

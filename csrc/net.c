@@ -2,8 +2,8 @@
  *
  * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, layers, loss, input
  * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough.
- * Where zeros are skipped, the first layer is shared out by its outputs in both passes, and the lists of the next block are made while this one is
- * worked on. */
+ * Where zeros are skipped, the first layer is shared out by its outputs in both passes, and each worker makes the lists for itself: to make them is
+ * cheaper than to fetch them from another core. */
 
 #include "net.h"
 
@@ -160,37 +160,35 @@ static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdi
     }
 }
 
-/* A worker's rows of one block, where they lie in the data: what it makes a section of the lists from. */
-typedef struct nn_section {
-    ptrdiff_t first, rows;
+/* The rows of one block, where they lie in the data: what lists are made from. */
+typedef struct nn_block_rows {
+    ptrdiff_t count;
     const float *x[NN_SPARSE_BLOCK_ROWS];
     nn_csr_row csr[NN_SPARSE_BLOCK_ROWS];
-} nn_section;
+} nn_block_rows;
 
-static void find_section(nn_section *section, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
+static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R) {
     const nn_data *data = pass->data;
     const ptrdiff_t inputs = pass->net->layers[0].inputs;
-    ptrdiff_t last;
-    share(R, 4, thread, threads, &section->first, &last);
-    section->rows = last - section->first;
-    for (ptrdiff_t r = 0; r < section->rows; r++) {
-        const ptrdiff_t row = source_row(pass, place + section->first + r);
+    rows->count = R;
+    for (ptrdiff_t r = 0; r < R; r++) {
+        const ptrdiff_t row = source_row(pass, place + r);
         if (data->x) {
-            section->x[r] = data->x + row * inputs;
+            rows->x[r] = data->x + row * inputs;
         } else {
-            section->csr[r] = csr_row(&data->csr, row);
-            prefetch(section->csr[r].index, section->csr[r].length * (ptrdiff_t)sizeof(int32_t));
-            prefetch(section->csr[r].value, section->csr[r].length * (ptrdiff_t)sizeof(float));
+            rows->csr[r] = csr_row(&data->csr, row);
+            prefetch(rows->csr[r].index, rows->csr[r].length * (ptrdiff_t)sizeof(int32_t));
+            prefetch(rows->csr[r].value, rows->csr[r].length * (ptrdiff_t)sizeof(float));
         }
     }
 }
 
-static void list_section(const nn_section *section, const nn_pass *pass, nn_sparse *lists, int thread) {
+static void list_rows(const nn_block_rows *rows, const nn_pass *pass, nn_sparse *lists) {
     const nn_kernels *k = pass->net->kernels;
     if (pass->data->x) {
-        k->sparse_gather(lists, thread, section->first / 2, section->x, section->rows, pass->net->layers[0].inputs);
+        k->sparse_gather(lists, rows->x, rows->count);
     } else {
-        k->sparse_gather_csr(lists, thread, section->first / 2, section->csr, section->rows);
+        k->sparse_gather_csr(lists, rows->csr, rows->count);
     }
 }
 
@@ -242,14 +240,12 @@ static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
 }
 
 /* The first layer's sums for all R rows of a block, of the outputs of this worker. */
-static void forward_lists(const nn_pass *pass, const nn_workspace *ws, const nn_panel *panel, int turn, ptrdiff_t R, const nn_section *next,
-                          int threads) {
+static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_sparse *lists, ptrdiff_t R, const nn_block_rows *next) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
-    const nn_ahead ahead = {next->x, next->rows};
-    net->kernels->sparse_forward(panel->a, panel->lda, &ws->sparse[turn], threads, panel->w, panel->ldw,
-                                 layer->bias ? net->params + layer->b + panel->c0 : NULL, R, layer->inputs, panel->n, activation_of(net, 0),
-                                 pass->data->x ? &ahead : NULL);
+    const nn_ahead ahead = {next->x, next->count};
+    net->kernels->sparse_forward(panel->a, panel->lda, lists, panel->w, panel->ldw, layer->bias ? net->params + layer->b + panel->c0 : NULL, R,
+                                 panel->n, activation_of(net, 0), pass->data->x ? &ahead : NULL);
 }
 
 /* Rows [r0, r1) of the first layer from the panels of all workers. */
@@ -266,7 +262,6 @@ static void join_panels(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0,
 /* One block of rows of a batch, and its place there. */
 typedef struct nn_part {
     ptrdiff_t R;
-    int turn;
     bool first, last; /* of the batch */
     const nn_step *step;
 } nn_part;
@@ -286,20 +281,19 @@ static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, co
 }
 
 /* The same of the first layer's weights where zeros are skipped. */
-static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_part *part, int threads) {
+static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_sparse *lists, const nn_part *part) {
     const nn_kernels *k = net->kernels;
     const nn_layer *layer = &net->layers[0];
-    const nn_sparse *lists = &ws->sparse[part->turn];
     const ptrdiff_t I = layer->inputs, O = layer->outputs, n = panel->n;
     const float *dz = ws->dz[0] + panel->c0;
     if (part->first && part->last) {
         float *strip = ws->strip + lists->block * panel->c0;
-        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, threads, part->R, I, n, net->rule, part->step);
+        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, part->R, n, net->rule, part->step);
         return;
     }
     float *gradient = ws->gradient + layer->w + I * panel->c0;
     if (part->first) memset(gradient, 0, (size_t)(I * n) * sizeof *gradient);
-    k->sparse_dw(gradient, dz, O, lists, threads, part->R, n);
+    k->sparse_dw(gradient, dz, O, lists, part->R, n);
     if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step);
 }
 
@@ -316,7 +310,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
         ptrdiff_t first, last;
         if (l == 0 && pass->listed) {
-            update_lists(net, ws, panel, part, threads);
+            update_lists(net, ws, panel, &ws->sparse[thread], part);
             if (layer->bias) update_bias(net, ws, layer, dz, part, panel->c0, panel->c0 + panel->n);
             continue;
         }
@@ -368,7 +362,7 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
         y.values = pass->train ? ws->values : data->y.values + place * K;
     }
     ptrdiff_t r0, r1;
-    share(R, ROWS_OF_ONE, threads - 1 - thread, threads, &r0, &r1); /* of very few rows, who has these does not list the next ones */
+    share(R, ROWS_OF_ONE, threads - 1 - thread, threads, &r0, &r1); /* so that worker 0 has them if there are few */
     const ptrdiff_t together = rows_together(net, r1 - r0);
     for (; r0 < r1; r0 += together) {
         const ptrdiff_t r2 = r1 - r0 < together ? r1 : r0 + together;
@@ -387,15 +381,14 @@ static void pass_worker(void *context, int thread, int threads) {
     const ptrdiff_t K = net->layers[net->depth - 1].outputs;
     const uint32_t mode = nn_float_mode_enter();
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
-    nn_part part = {.turn = 0};
-    nn_section section;
+    nn_part part = {.R = 0};
+    nn_block_rows rows;
     nn_panel panel;
+    nn_sparse *lists = &ws->sparse[thread];
     if (pass->listed) {
         panel = find_panel(pass, ws, thread, threads);
         if (pass->packed) copy_panel(pass, &panel, false);
-        find_section(&section, pass, pass->start, block_rows(pass, pass->start), thread, threads);
-        list_section(&section, pass, &ws->sparse[0], thread);
-        nn_barrier_wait(&pass->barrier, thread, threads);
+        find_rows(&rows, pass, pass->start, block_rows(pass, pass->start));
     }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
@@ -413,14 +406,14 @@ static void pass_worker(void *context, int thread, int threads) {
             }
             if (thread == 0) pass->unpolled += R;
             if (pass->listed) {
-                find_section(&section, pass, place + R, next, thread, threads);
-                forward_lists(pass, ws, &panel, part.turn, R, &section, threads);
+                list_rows(&rows, pass, lists);
+                find_rows(&rows, pass, place + R, next);
+                forward_lists(pass, &panel, lists, R, &rows);
             }
             nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;
             const nn_targets y = pass_rows(pass, ws, place, R, B, thread, threads);
-            if (pass->listed) list_section(&section, pass, &ws->sparse[!part.turn], thread);
-            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz, row losses and the next lists are there */
+            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there */
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;
                 goto leave;
@@ -429,7 +422,6 @@ static void pass_worker(void *context, int thread, int threads) {
                 for (ptrdiff_t m = 0; m < net->metrics_count; m++) sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
             }
             if (pass->train) update_share(pass, ws, &panel, &part, thread, threads);
-            part.turn = !part.turn;
         }
         if (thread != 0) continue;
         for (ptrdiff_t m = 0; m <= net->metrics_count; m++) pass->totals[m] += sums[m];
@@ -469,7 +461,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
     *batches = 0;
     const int workers = nn_workers_for_step(net, batch_size);
     const bool pack = net->skip_zeros && workers > 1 && (stop - start) / batch_size >= PACK_BATCHES;
-    if (!nn_reserve(net, batch_size < most ? batch_size : most, batch_size > most, nn_longest_row(net, data, net->skip_zeros), pack))
+    if (!nn_reserve(net, batch_size < most ? batch_size : most, batch_size > most, nn_longest_row(net, data, net->skip_zeros), workers, pack))
         return NN_NO_MEMORY;
     for (ptrdiff_t l = 1; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
@@ -511,7 +503,8 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
     /* A workspace with lists serves rows that are read where they lie as well. */
     const ptrdiff_t longest = !listed && net->workspace ? net->workspace->longest : nn_longest_row(net, data, listed);
     const ptrdiff_t most = longest ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, rows = data->n < most ? data->n : most;
-    if (!nn_reserve(net, rows, false, longest, false)) return NN_NO_MEMORY;
+    const int workers = nn_workers_for_call((double)nn_work_of_row(net, 1) * (double)data->n);
+    if (!nn_reserve(net, rows, false, longest, workers, false)) return NN_NO_MEMORY;
     nn_pass pass = {.net = net,
                     .data = data,
                     .end = data->n,
@@ -522,6 +515,6 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
                     .poll = poll,
                     .context = context,
                     .poll_rows = nn_rows_between_polls(net, 1)};
-    nn_pool_run(pass_worker, &pass, nn_workers_for_call((double)nn_work_of_row(net, 1) * (double)data->n));
+    nn_pool_run(pass_worker, &pass, workers);
     return pass.interrupted ? NN_INTERRUPTED : NN_OK;
 }

@@ -30,9 +30,9 @@ typedef struct prediction {
 static nn_sparse prediction_lists(prediction *p, int thread, bool *fits) {
     nn_sparse s;
     ptrdiff_t described = 0, listed = 0;
-    nn_size_lists(&s, p->block, p->net->layers[0].inputs, nn_longest_row(p->net, p->data, true), 1, fits);
+    nn_size_lists(&s, p->block, p->net->layers[0].inputs, nn_longest_row(p->net, p->data, true), fits);
     nn_take_lists(&s, p->lists ? p->descriptions + p->described * thread : NULL, &described, p->lists ? p->lists + p->listed * thread : NULL, &listed,
-                  1, fits);
+                  fits);
     if (p->lists) return s;
     p->described = described;
     p->listed = listed;
@@ -45,9 +45,9 @@ static void predict_lists(const prediction *p, nn_sparse *lists, float *a, ptrdi
     const nn_kernels *k = p->net->kernels;
     nn_csr_row rows[PREDICT_ROWS];
     for (ptrdiff_t r = 0; r < R; r++) rows[r] = csr_row(&p->data->csr, first + r);
-    k->sparse_gather_csr(lists, 0, 0, rows, R);
-    k->sparse_forward(a, layer->outputs, lists, 1, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL, R,
-                      layer->inputs, layer->outputs, layer->activation, NULL);
+    k->sparse_gather_csr(lists, rows, R);
+    k->sparse_forward(a, layer->outputs, lists, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL, R,
+                      layer->outputs, layer->activation, NULL);
     if (!layer->activation->fused) layer->activation->forward(a, R, layer->outputs, layer->parameter);
 }
 

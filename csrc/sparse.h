@@ -19,27 +19,6 @@ static ptrdiff_t count_nonzero(const float *x, ptrdiff_t n) {
     return count;
 }
 
-/* The pairs [first, last) of a section. */
-INLINE ptrdiff_t first_pair(const nn_sparse *s, int section) { return s->range[section * NN_SPARSE_MARGIN]; }
-INLINE ptrdiff_t last_pair(const nn_sparse *s, int section) { return s->range[section * NN_SPARSE_MARGIN + 1]; }
-
-/* Where the lists of a section begin in those of a block, and where the counts of their pairs lie. Sections never share a cache line. */
-INLINE ptrdiff_t section_start(const nn_sparse *s, ptrdiff_t block, int section) {
-    return block * s->room + first_pair(s, section) * s->entries + section * NN_SPARSE_MARGIN;
-}
-INLINE int32_t *section_counts(const nn_sparse *s, ptrdiff_t block, int section) {
-    return s->count + block * s->counts + section * NN_SPARSE_MARGIN + first_pair(s, section);
-}
-
-/* Begins a section. */
-INLINE uint16_t *section_new(nn_sparse *s, int section, ptrdiff_t first, ptrdiff_t rows) {
-    uint16_t *touched = s->touched + section * s->words;
-    memset(touched, 0, (size_t)s->words * sizeof *touched);
-    s->range[section * NN_SPARSE_MARGIN] = (int32_t)first;
-    s->range[section * NN_SPARSE_MARGIN + 1] = (int32_t)(first + (rows + 1) / 2);
-    return touched;
-}
-
 #if defined(VEC_AVX512)
 /* One word of a pair to the end of a list: the numbers of the inputs that count and their values, closed up. */
 INLINE ptrdiff_t list_word(int32_t *input, float *v0, float *v1, uint16_t *touched, vec a, vec b, __m512i place) {
@@ -81,18 +60,19 @@ INLINE ptrdiff_t list_pair(const int M, nn_sparse *s, ptrdiff_t at, uint16_t *to
     return count;
 }
 
-/* Makes a section of the lists of s from `rows` rows that lie at x[0], x[1] ..., row 0 of them belonging to pair `first` of the block. */
-static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first, const float *const *x, ptrdiff_t rows, ptrdiff_t I) {
-    uint16_t *touched = section_new(s, section, first, rows);
+/* Makes the lists of rows x[0], x[1] ... */
+static void sparse_gather(nn_sparse *s, const float *const *x, ptrdiff_t R) {
+    memset(s->touched, 0, (size_t)s->words * sizeof *s->touched);
     ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
-    for (ptrdiff_t b = 0; b < s->blocks; b++) at[b] = section_start(s, b, section);
-    for (ptrdiff_t r = 0; r < rows; r += 2) {
-        const bool pair = r + 1 < rows;
+    for (ptrdiff_t b = 0; b < s->blocks; b++) at[b] = b * s->room;
+    for (ptrdiff_t r = 0; r < R; r += 2) {
+        const bool pair = r + 1 < R;
         for (ptrdiff_t b = 0; b < s->blocks; b++) {
-            const ptrdiff_t i0 = b * s->block, n = I - i0 < s->block ? I - i0 : s->block;
-            const ptrdiff_t count = pair ? list_pair(2, s, at[b], touched + i0 / 16, x[r] + i0, x[r + 1] + i0, n)
-                                         : list_pair(1, s, at[b], touched + i0 / 16, x[r] + i0, NULL, n);
-            section_counts(s, b, section)[r / 2] = (int32_t)count;
+            const ptrdiff_t i0 = b * s->block, n = s->inputs - i0 < s->block ? s->inputs - i0 : s->block;
+            uint16_t *touched = s->touched + i0 / 16;
+            const ptrdiff_t count =
+                pair ? list_pair(2, s, at[b], touched, x[r] + i0, x[r + 1] + i0, n) : list_pair(1, s, at[b], touched, x[r] + i0, NULL, n);
+            s->count[b * s->pairs + r / 2] = (int32_t)count;
             at[b] += count;
         }
     }
@@ -100,12 +80,12 @@ static void sparse_gather(nn_sparse *s, int section, ptrdiff_t first, const floa
 
 /* The same from rows of a CSR matrix: row r has index[r][k] and value[r][k] for k < length[r], in order. They are the caller's, who may have changed
  * them since they were checked: an index that does not belong where it is ends its row. */
-static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first, const nn_csr_row *x, ptrdiff_t rows) {
-    uint16_t *touched = section_new(s, section, first, rows);
+static void sparse_gather_csr(nn_sparse *s, const nn_csr_row *x, ptrdiff_t R) {
+    memset(s->touched, 0, (size_t)s->words * sizeof *s->touched);
     ptrdiff_t start[NN_SPARSE_MAX_BLOCKS];
-    for (ptrdiff_t b = 0; b < s->blocks; b++) start[b] = section_start(s, b, section);
-    for (ptrdiff_t r = 0; r < rows; r += 2) {
-        const nn_csr_row none = {NULL, NULL, 0}, row[2] = {x[r], r + 1 < rows ? x[r + 1] : none};
+    for (ptrdiff_t b = 0; b < s->blocks; b++) start[b] = b * s->room;
+    for (ptrdiff_t r = 0; r < R; r += 2) {
+        const nn_csr_row none = {NULL, NULL, 0}, row[2] = {x[r], r + 1 < R ? x[r + 1] : none};
         ptrdiff_t k[2] = {0, 0};
         for (ptrdiff_t b = 0; b < s->blocks; b++) {
             const ptrdiff_t i0 = b * s->block, n = s->inputs - i0 < s->block ? s->inputs - i0 : s->block;
@@ -120,10 +100,10 @@ static void sparse_gather_csr(nn_sparse *s, int section, ptrdiff_t first, const 
                 s->value[1][at] = j == least ? row[1].value[k[1]] : 0.0f;
                 k[0] += i == least;
                 k[1] += j == least;
-                touched[least / 16] |= (uint16_t)(1 << least % 16);
+                s->touched[least / 16] |= (uint16_t)(1 << least % 16);
                 at++;
             }
-            section_counts(s, b, section)[r / 2] = (int32_t)(at - start[b]);
+            s->count[b * s->pairs + r / 2] = (int32_t)(at - start[b]);
             start[b] = at;
         }
     }
@@ -177,77 +157,70 @@ INLINE void prefetch_ahead(const nn_ahead *ahead, ptrdiff_t pair, ptrdiff_t pair
 }
 
 /* All blocks and pairs for N words of outputs. */
-INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w,
-                                 ptrdiff_t ldw, const float *b, ptrdiff_t R, ptrdiff_t I, bool relu, const nn_ahead *ahead) {
+INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
+                                 const float *b, ptrdiff_t R, bool relu, const nn_ahead *ahead) {
+    const ptrdiff_t pairs = (R + 1) / 2;
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
-        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < I ? i0 + s->block : I, lds = block ? lda : 0;
+        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, lds = block ? lda : 0;
         const float *rows = w + i0 * ldw;
         const bool finish = relu && block + 1 == s->blocks;
-        for (int section = 0; section < sections; section++) {
-            ptrdiff_t at = section_start(s, block, section);
-            const int32_t *counts = section_counts(s, block, section);
-            const ptrdiff_t last = last_pair(s, section);
-            for (ptrdiff_t p = first_pair(s, section); p < last; p++) {
-                const ptrdiff_t count = *counts++;
-                const int32_t *input = s->input + at;
-                const float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
-                float *out = a + 2 * p * lda;
-                const float *start = block ? out : b;
-                at += count;
-                if (ahead) prefetch_ahead(ahead, p, (R + 1) / 2, i0, i1);
-                if (2 * p + 1 < R) {
-                    sparse_forward_tile(2, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
-                } else {
-                    sparse_forward_tile(1, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
-                }
+        ptrdiff_t at = block * s->room;
+        for (ptrdiff_t p = 0; p < pairs; p++) {
+            const ptrdiff_t count = s->count[block * s->pairs + p];
+            const int32_t *input = s->input + at;
+            const float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
+            float *out = a + 2 * p * lda;
+            const float *start = block ? out : b;
+            at += count;
+            if (ahead) prefetch_ahead(ahead, p, pairs, i0, i1);
+            if (2 * p + 1 < R) {
+                sparse_forward_tile(2, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
+            } else {
+                sparse_forward_tile(1, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
             }
         }
     }
 }
 
 /* A layer of one output: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
-static void sparse_forward_narrow(float *a, const nn_sparse *s, int sections, const float *w, const float *b, ptrdiff_t R,
-                                  const nn_activation *activation) {
-    for (int section = 0; section < sections; section++) {
-        ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
-        const ptrdiff_t first = first_pair(s, section), last = last_pair(s, section);
-        for (ptrdiff_t block = 0; block < s->blocks; block++) at[block] = section_start(s, block, section);
-        for (ptrdiff_t p = first; p < last; p++) {
-            float lane[2][16] = {{0.0f}};
-            for (ptrdiff_t block = 0; block < s->blocks; block++) {
-                const ptrdiff_t end = at[block] + section_counts(s, block, section)[p - first];
-                for (ptrdiff_t k = at[block]; k < end; k++) {
-                    const ptrdiff_t i = block * s->block + s->input[k];
-                    for (int m = 0; m < 2; m++) lane[m][i % 16] = vfma_one(s->value[m][k], w[i], lane[m][i % 16]);
-                }
-                at[block] = end;
+static void sparse_forward_narrow(float *a, const nn_sparse *s, const float *w, const float *b, ptrdiff_t R, const nn_activation *activation) {
+    ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
+    for (ptrdiff_t block = 0; block < s->blocks; block++) at[block] = block * s->room;
+    for (ptrdiff_t p = 0; p < (R + 1) / 2; p++) {
+        float lane[2][16] = {{0.0f}};
+        for (ptrdiff_t block = 0; block < s->blocks; block++) {
+            const ptrdiff_t end = at[block] + s->count[block * s->pairs + p];
+            for (ptrdiff_t k = at[block]; k < end; k++) {
+                const ptrdiff_t i = block * s->block + s->input[k];
+                for (int m = 0; m < 2; m++) lane[m][i % 16] = vfma_one(s->value[m][k], w[i], lane[m][i % 16]);
             }
-            for (int m = 0; m < 2 && 2 * p + m < R; m++) {
-                for (int half = 8; half; half /= 2) {
-                    for (int i = 0; i < half; i++) lane[m][i] += lane[m][i + half];
-                }
-                a[2 * p + m] = lane[m][0] + (b ? b[0] : 0.0f) + 0.0f;
+            at[block] = end;
+        }
+        for (int m = 0; m < 2 && 2 * p + m < R; m++) {
+            for (int half = 8; half; half /= 2) {
+                for (int i = 0; i < half; i++) lane[m][i] += lane[m][i + half];
             }
+            a[2 * p + m] = lane[m][0] + (b ? b[0] : 0.0f) + 0.0f;
         }
     }
     if (activation->fused == FINISH_RELU) activation->forward(a, R, 1, activation->parameter);
 }
 
 /* n outputs of all pairs: a (R, lda) from w (I, ldw) and b (n) or NULL. */
-static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R,
-                           ptrdiff_t I, ptrdiff_t n, const nn_activation *activation, const nn_ahead *ahead) {
+static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R, ptrdiff_t n,
+                           const nn_activation *activation, const nn_ahead *ahead) {
     const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
     if (n == 0) return; /* more workers than outputs */
     if (ldw == 1) {
-        sparse_forward_narrow(a, s, sections, w, b, R, activation);
+        sparse_forward_narrow(a, s, w, b, R, activation);
         return;
     }
-#define WORDS(N, PART, TAIL)                                                                                                      \
-    {                                                                                                                             \
-        sparse_forward_words(N, PART, TAIL, a + j, lda, s, sections, w + j, ldw, b ? b + j : NULL, R, I, relu, j ? NULL : ahead); \
-        j += (N) * VW;                                                                                                            \
+#define WORDS(N, PART, TAIL)                                                                                        \
+    {                                                                                                               \
+        sparse_forward_words(N, PART, TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, R, relu, j ? NULL : ahead); \
+        j += (N) * VW;                                                                                              \
     }
     while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
     while (j + 4 * VW <= n) WORDS(4, 0, none)
@@ -279,48 +252,42 @@ INLINE void sparse_dw_tile(const int M, const int N, const int part, vmask tail,
 
 /* The same of all pairs, for N words of dz (R, ldz). */
 INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                            int sections, ptrdiff_t block, ptrdiff_t R) {
-    for (int section = 0; section < sections; section++) {
-        ptrdiff_t at = section_start(s, block, section);
-        const int32_t *counts = section_counts(s, block, section);
-        const ptrdiff_t last = last_pair(s, section);
-        for (ptrdiff_t p = first_pair(s, section); p < last; p++) {
-            const ptrdiff_t count = *counts++;
-            const float *rows = dz + 2 * p * ldz;
-            if (2 * p + 1 < R) {
-                sparse_dw_tile(2, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
-            } else {
-                sparse_dw_tile(1, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
-            }
-            at += count;
+                            ptrdiff_t block, ptrdiff_t R) {
+    ptrdiff_t at = block * s->room;
+    for (ptrdiff_t p = 0; p < (R + 1) / 2; p++) {
+        const ptrdiff_t count = s->count[block * s->pairs + p];
+        const float *rows = dz + 2 * p * ldz;
+        if (2 * p + 1 < R) {
+            sparse_dw_tile(2, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
+        } else {
+            sparse_dw_tile(1, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
         }
+        at += count;
     }
 }
 
 /* g (block, ldg) += the gradient of one block of inputs, n outputs. */
-static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t block, ptrdiff_t R,
-                            ptrdiff_t n) {
+static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t block, ptrdiff_t R, ptrdiff_t n) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + j, ldg, dz + j, ldz, s, sections, block, R);
-    for (; j + 4 * VW <= n; j += 4 * VW) sparse_dw_words(4, 0, none, g + j, ldg, dz + j, ldz, s, sections, block, R);
-    for (; j < n; j += VW) sparse_dw_words(1, 1, vtail(n - j), g + j, ldg, dz + j, ldz, s, sections, block, R);
+    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + j, ldg, dz + j, ldz, s, block, R);
+    for (; j + 4 * VW <= n; j += 4 * VW) sparse_dw_words(4, 0, none, g + j, ldg, dz + j, ldz, s, block, R);
+    for (; j < n; j += VW) sparse_dw_words(1, 1, vtail(n - j), g + j, ldg, dz + j, ldz, s, block, R);
 }
 
 /* dw (I, n) += xT dz (R, ldz) */
-static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t R, ptrdiff_t n) {
-    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, R, n);
+static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n) {
+    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, block, R, n);
 }
 
 /* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. Backwards, because the forward pass has
  * left the last inputs' weights in the first-level cache. */
-INLINE void sparse_sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, int section,
-                             vec rate) {
+INLINE void sparse_sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, vec rate) {
     vec word[8];
     UNROLL
     for (int j = 0; j < N; j++) word[j] = vload_part(dz + j * VW, part, tail);
     for (ptrdiff_t block = s->blocks - 1; block >= 0; block--) {
-        const ptrdiff_t at = section_start(s, block, section), count = *section_counts(s, block, section);
+        const ptrdiff_t at = block * s->room, count = s->count[block * s->pairs];
         const int32_t *input = s->input + at;
         const float *value = s->value[0] + at;
         float *rows = w + block * s->block * ldw;
@@ -337,14 +304,12 @@ INLINE void sparse_sgd_words(const int N, const int part, vmask tail, float *w, 
     }
 }
 
-static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, int sections, ptrdiff_t n, vec rate) {
+static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, ptrdiff_t n, vec rate) {
     const vmask none = vtail(VW);
-    int section = 0;
     ptrdiff_t j = 0;
-    while (section + 1 < sections && first_pair(s, section) == last_pair(s, section)) section++; /* whose the row is */
-    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_sgd_words(SPARSE_N, 0, none, w + j, ldw, dz + j, s, section, rate);
-    for (; j + 4 * VW <= n; j += 4 * VW) sparse_sgd_words(4, 0, none, w + j, ldw, dz + j, s, section, rate);
-    for (; j < n; j += VW) sparse_sgd_words(1, 1, vtail(n - j), w + j, ldw, dz + j, s, section, rate);
+    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_sgd_words(SPARSE_N, 0, none, w + j, ldw, dz + j, s, rate);
+    for (; j + 4 * VW <= n; j += 4 * VW) sparse_sgd_words(4, 0, none, w + j, ldw, dz + j, s, rate);
+    for (; j < n; j += VW) sparse_sgd_words(1, 1, vtail(n - j), w + j, ldw, dz + j, s, rate);
 }
 
 /* w -= rate g; g = 0 */
@@ -358,20 +323,18 @@ INLINE void sgd_row(float *w, float *g, ptrdiff_t n, vec rate) {
 /* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and
  * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
 static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             int sections, ptrdiff_t R, ptrdiff_t I, ptrdiff_t n, const nn_rule *rule, const nn_step *step) {
+                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step) {
     const bool sgd = rule->fused == FINISH_SGD;
     if (sgd && R == 1) {
-        sparse_sgd_single(w, ldw, dz, s, sections, n, vset(step->c[0]));
+        sparse_sgd_single(w, ldw, dz, s, n, vset(step->c[0]));
         return;
     }
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
-        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < I ? i0 + s->block : I;
-        sparse_dw_block(strip, n, dz, ldz, s, sections, block, R, n);
+        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
+        sparse_dw_block(strip, n, dz, ldz, s, block, R, n);
         if (sgd) {
             for (ptrdiff_t group = i0; group < i1; group += 16) {
-                unsigned touched = 0;
-                for (int section = 0; section < sections; section++) touched |= s->touched[section * s->words + group / 16];
-                for (; touched; touched &= touched - 1) {
+                for (unsigned touched = s->touched[group / 16]; touched; touched &= touched - 1) {
                     const ptrdiff_t row = group + __builtin_ctz(touched);
                     sgd_row(w + row * ldw, strip + (row - i0) * n, n, vset(step->c[0]));
                 }

@@ -34,6 +34,7 @@ void nn_workspace_free(nn_workspace *ws) {
     if (!ws) return;
     nn_free(ws->memory);
     free(ws->lists);
+    free(ws->sparse);
     free(ws->a);
     free(ws->dz);
     free(ws);
@@ -47,47 +48,48 @@ static float *take(float *base, ptrdiff_t *used, ptrdiff_t rows, ptrdiff_t colum
     return piece;
 }
 
-void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, int sections, bool *fits) {
+void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, bool *fits) {
     const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 15) / 16 * 16;
     s->inputs = inputs;
     s->block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK;
     s->blocks = (inputs + s->block - 1) / s->block;
-    s->counts = line((rows + 1) / 2 + sections * NN_SPARSE_MARGIN);
+    s->pairs = (rows + 1) / 2;
     s->words = 2 * line((inputs + 31) / 32);
     s->entries = 2 * longest < s->block ? 2 * longest : s->block;
-    if (!multiply((rows + 1) / 2, s->entries, &s->room)) *fits = false;
-    s->room = line(s->room + sections * NN_SPARSE_MARGIN);
+    if (!multiply(s->pairs, s->entries, &s->room)) *fits = false;
+    s->room = line(s->room + NN_SPARSE_MARGIN);
 }
 
-void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, int sections, bool *fits) {
+void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, bool *fits) {
     s->input = (int32_t *)take(lists, listed, s->blocks, s->room, fits);
     s->value[0] = take(lists, listed, s->blocks, s->room, fits);
     s->value[1] = take(lists, listed, s->blocks, s->room, fits);
-    s->count = (int32_t *)take(base, used, s->blocks, s->counts, fits);
-    s->touched = (uint16_t *)take(base, used, sections, s->words / 2, fits);
-    s->range = (int32_t *)take(base, used, sections, NN_SPARSE_MARGIN, fits);
+    s->count = (int32_t *)take(base, used, s->blocks, s->pairs, fits);
+    s->touched = (uint16_t *)take(base, used, 1, s->words / 2, fits);
 }
 
 /* Two passes over the same list: the first adds up, the second hands out. */
-static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, bool pack) {
+static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, int lists_of, bool pack) {
     nn_workspace *ws = calloc(1, sizeof *ws);
     if (!ws) return NULL;
     ws->rows = rows;
     ws->several_blocks = several_blocks;
     ws->longest = longest;
+    ws->lists_of = lists_of;
     ws->pack = pack;
+    ws->sparse = calloc((size_t)lists_of, sizeof *ws->sparse);
     ws->a = calloc((size_t)net->depth, sizeof *ws->a);
     ws->dz = calloc((size_t)net->depth, sizeof *ws->dz);
-    if (!ws->a || !ws->dz) goto no_memory;
+    if (!ws->a || !ws->dz || !ws->sparse) goto no_memory;
     const ptrdiff_t inputs = net->layers[0].inputs, outputs = net->layers[net->depth - 1].outputs;
     for (int pass = 0; pass < 2; pass++) {
         float *base = ws->memory, *lists = ws->lists;
         ptrdiff_t used = 0, listed = 0;
         bool fits = true;
         if (longest) {
-            for (int turn = 0; turn < 2; turn++) {
-                nn_size_lists(&ws->sparse[turn], rows, inputs, longest, NN_MAX_THREADS, &fits);
-                nn_take_lists(&ws->sparse[turn], base, &used, lists, &listed, NN_MAX_THREADS, &fits);
+            for (int worker = 0; worker < lists_of; worker++) {
+                nn_size_lists(&ws->sparse[worker], rows, inputs, longest, &fits);
+                nn_take_lists(&ws->sparse[worker], base, &used, lists, &listed, &fits);
             }
             ws->strip = take(base, &used, ws->sparse[0].block, net->layers[0].outputs, &fits);
             ws->panel = take(base, &used, rows, net->layers[0].outputs, &fits);
@@ -121,11 +123,12 @@ no_memory:
     return NULL;
 }
 
-bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, bool pack) {
+bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, int lists_of, bool pack) {
     nn_workspace *ws = net->workspace;
-    if (ws && ws->rows >= rows && ws->several_blocks >= several_blocks && ws->longest >= longest && !ws->longest == !longest && ws->pack >= pack)
+    if (ws && ws->rows >= rows && ws->several_blocks >= several_blocks && ws->longest >= longest && !ws->longest == !longest &&
+        (!longest || ws->lists_of >= lists_of) && ws->pack >= pack)
         return true;
-    nn_workspace *larger = workspace_new(net, rows, several_blocks, longest, pack);
+    nn_workspace *larger = workspace_new(net, rows, several_blocks, longest, lists_of, pack);
     if (!larger) return false;
     nn_workspace_free(ws);
     net->workspace = larger;

@@ -21,7 +21,8 @@ struct nn_workspace {
     bool several_blocks; /* there is room for the gradient of a batch of many blocks */
     bool pack;           /* there is room for packed weights */
     float *x;            /* (rows, inputs) */
-    nn_sparse sparse[2]; /* the lists of this block and of the next, in turns */
+    int lists_of;
+    nn_sparse *sparse;   /* the lists of lists_of workers, each its own */
     float *strip;        /* (inputs of a block, outputs of the first layer): zeros between two steps */
     float *panel;        /* (rows, outputs of the first layer), panel by panel */
     float *packed;       /* w of the first layer and its slots, panel by panel, if asked for */
@@ -33,15 +34,15 @@ struct nn_workspace {
     void *memory, *lists;
 };
 
-/* Makes room for blocks of `rows` rows, with lists of rows of `longest` entries (0: without lists); keeps what is large enough. */
-bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, bool pack);
+/* Makes room for blocks of `rows` rows, with lists of rows of `longest` entries (0: without lists) for so many workers; keeps what is large enough. */
+bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, int lists_of, bool pack);
 void nn_workspace_free(nn_workspace *ws);
 
-/* Sizes of the lists of `rows` rows of at most `longest` entries, made in `sections` sections. */
-void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, int sections, bool *fits);
+/* Sizes of the lists of `rows` rows of at most `longest` entries. */
+void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, bool *fits);
 
 /* Where they lie: the entries in `lists`, what describes them in the arena. Before there is memory (base NULL) only counts. */
-void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, int sections, bool *fits);
+void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, bool *fits);
 
 /* Entries that a list must have room for in a row, 0 where there are no lists. */
 ptrdiff_t nn_longest_row(const nn_net *net, const nn_data *data, bool listed);
