@@ -53,7 +53,7 @@ typedef struct nn_csr_row {
     ptrdiff_t length;
 } nn_csr_row;
 
-/* Rows that will be wanted soon. */
+/* Rows that will be wanted soon, to be asked for little by little. */
 typedef struct nn_ahead {
     const float *const *x;
     ptrdiff_t count;
@@ -128,9 +128,9 @@ typedef struct nn_kernels {
     void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R, ptrdiff_t n,
                            const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz) */
-    void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n);
+    void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n, const nn_ahead *ahead);
     void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step);
+                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, const nn_ahead *ahead);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
     bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
 } nn_kernels;

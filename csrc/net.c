@@ -175,6 +175,9 @@ static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place,
         const ptrdiff_t row = source_row(pass, place + r);
         if (data->x) {
             rows->x[r] = data->x + row * inputs;
+            /* where its pages lie is looked up now, for many rows side by side; all its lines are asked for later */
+            __builtin_prefetch(rows->x[r], 0, 2);
+            __builtin_prefetch(rows->x[r] + inputs - 1, 0, 2);
         } else {
             rows->csr[r] = csr_row(&data->csr, row);
             prefetch(rows->csr[r].index, rows->csr[r].length * (ptrdiff_t)sizeof(int32_t));
@@ -240,12 +243,11 @@ static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
 }
 
 /* The first layer's sums for all R rows of a block, of the outputs of this worker. */
-static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_sparse *lists, ptrdiff_t R, const nn_block_rows *next) {
+static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_sparse *lists, ptrdiff_t R, const nn_ahead *ahead) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
-    const nn_ahead ahead = {next->x, next->count};
     net->kernels->sparse_forward(panel->a, panel->lda, lists, panel->w, panel->ldw, layer->bias ? net->params + layer->b + panel->c0 : NULL, R,
-                                 panel->n, activation_of(net, 0), pass->data->x ? &ahead : NULL);
+                                 panel->n, activation_of(net, 0), ahead);
 }
 
 /* Rows [r0, r1) of the first layer from the panels of all workers. */
@@ -264,6 +266,7 @@ typedef struct nn_part {
     ptrdiff_t R;
     bool first, last; /* of the batch */
     const nn_step *step;
+    const nn_ahead *ahead; /* to be asked for during the update */
 } nn_part;
 
 /* The gradient of a worker's share of the biases of one layer, outputs [c0, c1), and in the last block the update. */
@@ -288,12 +291,12 @@ static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, c
     const float *dz = ws->dz[0] + panel->c0;
     if (part->first && part->last) {
         float *strip = ws->strip + lists->block * panel->c0;
-        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, part->R, n, net->rule, part->step);
+        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, part->R, n, net->rule, part->step, part->ahead);
         return;
     }
     float *gradient = ws->gradient + layer->w + I * panel->c0;
     if (part->first) memset(gradient, 0, (size_t)(I * n) * sizeof *gradient);
-    k->sparse_dw(gradient, dz, O, lists, part->R, n);
+    k->sparse_dw(gradient, dz, O, lists, part->R, n, part->ahead);
     if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step);
 }
 
@@ -381,7 +384,9 @@ static void pass_worker(void *context, int thread, int threads) {
     const ptrdiff_t K = net->layers[net->depth - 1].outputs;
     const uint32_t mode = nn_float_mode_enter();
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
+    const nn_data *data = pass->data;
     nn_part part = {.R = 0};
+    nn_ahead ahead[2];
     nn_block_rows rows;
     nn_panel panel;
     nn_sparse *lists = &ws->sparse[thread];
@@ -408,7 +413,11 @@ static void pass_worker(void *context, int thread, int threads) {
             if (pass->listed) {
                 list_rows(&rows, pass, lists);
                 find_rows(&rows, pass, place + R, next);
-                forward_lists(pass, &panel, lists, R, &rows);
+                /* half of the next rows are asked for now, the others during the update */
+                ahead[0] = (nn_ahead){rows.x, next / 2};
+                ahead[1] = (nn_ahead){rows.x + next / 2, next - next / 2};
+                part.ahead = data->x ? &ahead[1] : NULL;
+                forward_lists(pass, &panel, lists, R, data->x ? &ahead[0] : NULL);
             }
             nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;

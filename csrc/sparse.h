@@ -20,14 +20,24 @@ static ptrdiff_t count_nonzero(const float *x, ptrdiff_t n) {
 }
 
 #if defined(VEC_AVX512)
-/* One word of a pair to the end of a list: the numbers of the inputs that count and their values, closed up. */
+/* One word of a pair to the end of a list: the numbers of the inputs that count and their values, closed up. Half a word at a time: a store that
+ * crosses lines, as nearly all do here, costs as much as compressing, and half a word is mostly enough. */
 INLINE ptrdiff_t list_word(int32_t *input, float *v0, float *v1, uint16_t *touched, vec a, vec b, __m512i place) {
     const vmask here = (vmask)(_mm512_cmp_ps_mask(a, vzero(), _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(b, vzero(), _CMP_NEQ_UQ));
-    _mm512_storeu_si512(input, _mm512_maskz_compress_epi32(here, place));
-    vstore(v0, _mm512_maskz_compress_ps(here, a));
-    vstore(v1, _mm512_maskz_compress_ps(here, b));
+    const ptrdiff_t count = __builtin_popcount(here);
+    place = _mm512_maskz_compress_epi32(here, place);
+    a = _mm512_maskz_compress_ps(here, a);
+    b = _mm512_maskz_compress_ps(here, b);
+    _mm256_storeu_si256((__m256i *)input, _mm512_castsi512_si256(place));
+    _mm256_storeu_ps(v0, _mm512_castps512_ps256(a));
+    _mm256_storeu_ps(v1, _mm512_castps512_ps256(b));
+    if (count > VW / 2) {
+        _mm256_storeu_si256((__m256i *)(input + VW / 2), _mm512_extracti64x4_epi64(place, 1));
+        _mm256_storeu_ps(v0 + VW / 2, _mm512_extractf32x8_ps(a, 1));
+        _mm256_storeu_ps(v1 + VW / 2, _mm512_extractf32x8_ps(b, 1));
+    }
     *touched |= here;
-    return __builtin_popcount(here);
+    return count;
 }
 #endif
 
@@ -147,12 +157,16 @@ INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask 
     }
 }
 
-/* Asks for a part of the rows that come next: one for each pair that is worked on now, so that memory and arithmetic go on side by side. Part and
- * block have the same place in a row. */
+/* Asks for a part of the rows that come next, as many as pairs that are worked on now, so that memory and arithmetic go on side by side: a core waits
+ * for no more than some 20 lines at once. Part and block have the same place in a row. No short loops, whose ends would be guessed wrong: lines behind
+ * the end of a part belong to the next one. */
 INLINE void prefetch_ahead(const nn_ahead *ahead, ptrdiff_t pair, ptrdiff_t pairs, ptrdiff_t i0, ptrdiff_t i1) {
     enum { LINE = 64 / sizeof(float) };
-    for (ptrdiff_t r = pair * ahead->count / pairs; r < (pair + 1) * ahead->count / pairs; r++) {
-        for (ptrdiff_t i = i0; i < i1; i += LINE) __builtin_prefetch(ahead->x[r] + i, 0, 2);
+    for (ptrdiff_t r = pair; r < ahead->count; r += pairs) {
+        for (ptrdiff_t i = i0; i < i1; i += NN_SPARSE_BLOCK) {
+            UNROLL
+            for (int line = 0; line < NN_SPARSE_BLOCK / LINE; line++) __builtin_prefetch(ahead->x[r] + i + line * LINE, 0, 2);
+        }
     }
 }
 
@@ -252,9 +266,11 @@ INLINE void sparse_dw_tile(const int M, const int N, const int part, vmask tail,
 
 /* The same of all pairs, for N words of dz (R, ldz). */
 INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                            ptrdiff_t block, ptrdiff_t R) {
+                            ptrdiff_t block, ptrdiff_t R, const nn_ahead *ahead) {
+    const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, pairs = (R + 1) / 2;
     ptrdiff_t at = block * s->room;
-    for (ptrdiff_t p = 0; p < (R + 1) / 2; p++) {
+    for (ptrdiff_t p = 0; p < pairs; p++) {
+        if (ahead) prefetch_ahead(ahead, p, pairs, i0, i1);
         const ptrdiff_t count = s->count[block * s->pairs + p];
         const float *rows = dz + 2 * p * ldz;
         if (2 * p + 1 < R) {
@@ -267,17 +283,18 @@ INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, p
 }
 
 /* g (block, ldg) += the gradient of one block of inputs, n outputs. */
-static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t block, ptrdiff_t R, ptrdiff_t n) {
+static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t block, ptrdiff_t R, ptrdiff_t n,
+                            const nn_ahead *ahead) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + j, ldg, dz + j, ldz, s, block, R);
-    for (; j + 4 * VW <= n; j += 4 * VW) sparse_dw_words(4, 0, none, g + j, ldg, dz + j, ldz, s, block, R);
-    for (; j < n; j += VW) sparse_dw_words(1, 1, vtail(n - j), g + j, ldg, dz + j, ldz, s, block, R);
+    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + j, ldg, dz + j, ldz, s, block, R, j ? NULL : ahead);
+    for (; j + 4 * VW <= n; j += 4 * VW) sparse_dw_words(4, 0, none, g + j, ldg, dz + j, ldz, s, block, R, j ? NULL : ahead);
+    for (; j < n; j += VW) sparse_dw_words(1, 1, vtail(n - j), g + j, ldg, dz + j, ldz, s, block, R, j ? NULL : ahead);
 }
 
 /* dw (I, n) += xT dz (R, ldz) */
-static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n) {
-    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, block, R, n);
+static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n, const nn_ahead *ahead) {
+    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, block, R, n, ahead);
 }
 
 /* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. Backwards, because the forward pass has
@@ -323,7 +340,7 @@ INLINE void sgd_row(float *w, float *g, ptrdiff_t n, vec rate) {
 /* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and
  * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
 static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step) {
+                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, const nn_ahead *ahead) {
     const bool sgd = rule->fused == FINISH_SGD;
     if (sgd && R == 1) {
         sparse_sgd_single(w, ldw, dz, s, n, vset(step->c[0]));
@@ -331,7 +348,7 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
     }
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
         const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
-        sparse_dw_block(strip, n, dz, ldz, s, block, R, n);
+        sparse_dw_block(strip, n, dz, ldz, s, block, R, n, ahead);
         if (sgd) {
             for (ptrdiff_t group = i0; group < i1; group += 16) {
                 for (unsigned touched = s->touched[group / 16]; touched; touched &= touched - 1) {
