@@ -317,9 +317,9 @@ static void dense_dw_update(float *w, float *const *slots, const float *start, c
             float *slot[NN_MAX_SLOTS] = {NULL};
             for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s]; s++) slot[s] = slots[s] + at;
             if (n == O) { /* all in one row: whole words */
-                rule->update(w + at, slot, strip, m * n, m * n, 1, m * n, step);
+                rule->update(w + at, slot, strip, m * n, m * n, 1, m * n, step, false);
             } else {
-                rule->update(w + at, slot, strip, O, n, m, n, step);
+                rule->update(w + at, slot, strip, O, n, m, n, step, false);
             }
         }
     }

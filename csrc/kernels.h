@@ -93,8 +93,9 @@ typedef struct nn_rule {
     const char *slots[NN_MAX_SLOTS + 1];
     int fused; /* what the tile of the weight gradient can do at its store; 0: compose */
     void (*prepare)(nn_step *step, const double *hyper, int64_t t);
-    /* rows x n floats of w and of each slot (leading dimension ldw), and of g (ldg) */
-    void (*update)(float *w, float *const *slots, const float *g, ptrdiff_t ldw, ptrdiff_t ldg, ptrdiff_t rows, ptrdiff_t n, const nn_step *step);
+    /* rows x n floats of w and of each slot (leading dimension ldw), and of g (ldg). clear: g is zero afterwards, else it is left as it is. */
+    void (*update)(float *w, float *const *slots, float *g, ptrdiff_t ldw, ptrdiff_t ldg, ptrdiff_t rows, ptrdiff_t n, const nn_step *step,
+                   bool clear);
 } nn_rule;
 
 typedef struct nn_kernels {
@@ -129,8 +130,10 @@ typedef struct nn_kernels {
                            const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz) */
     void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n, const nn_ahead *ahead);
+    /* The same gradient, given to the rule. strip (block, n): zeros, and zeros again afterwards. moving: one bit an input, set where its slots are not
+     * all zero, which this keeps up; an input without is left alone. NULL: all move. */
     void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, const nn_ahead *ahead);
+                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
     bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
 } nn_kernels;

@@ -28,7 +28,9 @@
 #define ROWS_OF_ONE 4
 #define WEIGHTS_OF_ONE 8192
 
-#define PACK_BATCHES 4 /* steps that are worth it to pack the first layer's weights by workers */
+/* Steps that are worth it to pack the first layer's weights by workers, and to look which of its slots are zero. */
+#define PACK_BATCHES 4
+#define REST_BATCHES 16
 
 void nn_layer_forward(const nn_net *net, ptrdiff_t l, const nn_activation *activation, float *a, const float *x, ptrdiff_t R) {
     const nn_layer *layer = &net->layers[l];
@@ -106,6 +108,7 @@ typedef struct nn_pass {
     bool train;
     bool listed;        /* the first layer works on lists */
     bool packed;        /* on packed weights, for this stretch */
+    bool rests;         /* inputs without slots are left alone, in this stretch */
     int64_t first_step; /* updates made before */
     const double *hyper;
     double *totals;
@@ -204,13 +207,14 @@ typedef struct nn_panel {
     ptrdiff_t ldw;
     float *a; /* (rows, lda) */
     ptrdiff_t lda;
+    uint64_t *moving; /* one bit an input: its slots are not all zero; NULL: not known */
 } nn_panel;
 
 static nn_panel find_panel(const nn_pass *pass, const nn_workspace *ws, int thread, int threads) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
     const ptrdiff_t I = layer->inputs, O = layer->outputs;
-    nn_panel panel = {.a = ws->a[0], .lda = O, .ldw = O};
+    nn_panel panel = {.a = ws->a[0], .lda = O, .ldw = O, .moving = pass->rests ? ws->moving + thread * (ws->sparse[0].words / 4) : NULL};
     ptrdiff_t c1;
     share(O, 16, thread, threads, &panel.c0, &c1);
     panel.n = c1 - panel.c0;
@@ -227,6 +231,33 @@ static nn_panel find_panel(const nn_pass *pass, const nn_workspace *ws, int thre
         for (int s = 0; s < NN_MAX_SLOTS; s++) panel.slots[s] = net->slots[s] ? net->slots[s] + layer->w + panel.c0 : NULL;
     }
     return panel;
+}
+
+/* Whether the rule leaves a weight as it is that has no gradient and never had one: then inputs that are zero in all rows, as the rim of a picture,
+ * cost nothing. Found out by trying. */
+static bool rule_rests(const nn_net *net, const double *hyper) {
+    float w[2] = {1.0f, -0.0f}, g[2] = {0.0f, 0.0f}, zero[NN_MAX_SLOTS][2] = {{0.0f}}, *slots[NN_MAX_SLOTS];
+    const float before[2] = {1.0f, -0.0f}, none[NN_MAX_SLOTS][2] = {{0.0f}};
+    nn_step step;
+    for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = zero[s];
+    net->rule->prepare(&step, hyper, net->step + 1);
+    net->rule->update(w, slots, g, 2, 2, 1, 2, &step, false);
+    return !memcmp(w, before, sizeof w) && !memcmp(zero, none, sizeof none);
+}
+
+/* Marks the inputs of a panel whose slots are not all zero. */
+static void mark_moving(const nn_pass *pass, const nn_panel *panel) {
+    const nn_net *net = pass->net;
+    const ptrdiff_t inputs = net->layers[0].inputs;
+    memset(panel->moving, 0, (size_t)(inputs + 63) / 64 * sizeof *panel->moving);
+    for (int s = 0; s < NN_MAX_SLOTS && panel->slots[s]; s++) {
+        for (ptrdiff_t i = 0; i < inputs; i++) {
+            const float *row = panel->slots[s] + i * panel->ldw;
+            ptrdiff_t o = 0;
+            while (o < panel->n && row[o] == 0.0f) o++;
+            if (o < panel->n) panel->moving[i / 64] |= (uint64_t)1 << i % 64;
+        }
+    }
 }
 
 /* Copies a worker's panel of w and slots to where it is packed, or back. */
@@ -280,7 +311,7 @@ static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, co
     float *db = ws->wt + b, *slots[NN_MAX_SLOTS]; /* the place of b there is free */
     for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + b : NULL;
     net->kernels->dense_db(db, start, dz + c0, part->R, n, layer->outputs);
-    net->rule->update(net->params + b, slots, db, n, n, 1, n, part->step);
+    net->rule->update(net->params + b, slots, db, n, n, 1, n, part->step, false);
 }
 
 /* The same of the first layer's weights where zeros are skipped. */
@@ -291,13 +322,14 @@ static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, c
     const float *dz = ws->dz[0] + panel->c0;
     if (part->first && part->last) {
         float *strip = ws->strip + lists->block * panel->c0;
-        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, part->R, n, net->rule, part->step, part->ahead);
+        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, part->R, n, net->rule, part->step, panel->moving, part->ahead);
         return;
     }
+    if (panel->moving) memset(panel->moving, 0xff, (size_t)(I + 63) / 64 * sizeof *panel->moving); /* which of them is not looked at here */
     float *gradient = ws->gradient + layer->w + I * panel->c0;
     if (part->first) memset(gradient, 0, (size_t)(I * n) * sizeof *gradient);
     k->sparse_dw(gradient, dz, O, lists, part->R, n, part->ahead);
-    if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step);
+    if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step, false);
 }
 
 /* The gradient of a worker's share of all weights over one block, and in the last block of a batch the update. */
@@ -393,6 +425,7 @@ static void pass_worker(void *context, int thread, int threads) {
     if (pass->listed) {
         panel = find_panel(pass, ws, thread, threads);
         if (pass->packed) copy_panel(pass, &panel, false);
+        if (panel.moving) mark_moving(pass, &panel);
         find_rows(&rows, pass, pass->start, block_rows(pass, pass->start));
     }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
@@ -491,12 +524,14 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .poll = poll,
                     .context = context,
                     .poll_rows = nn_rows_between_polls(net, 3)};
+    const bool may_rest = net->skip_zeros && net->slots[0] && rule_rests(net, hyper);
     while (pass.stop < stop && pass.status == NN_OK && !pass.interrupted) {
         const bool many = workers > 1 && nn_pace_choose(net, batch_size);
         const ptrdiff_t rows = workers > 1 ? nn_pace_rows(net, batch_size) : stop - start;
         pass.start = pass.stop;
         pass.stop = stop - pass.start <= rows ? stop : pass.start + rows;
         pass.first_step = net->step;
+        pass.rests = may_rest && (pass.stop - pass.start) / batch_size >= REST_BATCHES;
         pass.packed = pack && many && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
         nn_barrier_zero(&pass.barrier, workers);
         const double begun = nn_now();

@@ -337,30 +337,51 @@ INLINE void sgd_row(float *w, float *g, ptrdiff_t n, vec rate) {
     });
 }
 
+/* Gives the gradient of one block of inputs, which lies in strip, to a rule with slots, and clears it. Runs of inputs that move. */
+static void update_moving(float *w, ptrdiff_t ldw, float *const *slots, float *strip, ptrdiff_t n, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule,
+                          const nn_step *step, const uint64_t *moving) {
+    for (ptrdiff_t i = i0; i < i1;) {
+        ptrdiff_t end = i1;
+        if (moving) {
+            const uint64_t here = moving[i / 64] >> i % 64;
+            if (!(here & 1)) {
+                i = here ? i + __builtin_ctzll(here) : (i / 64 + 1) * 64;
+                continue;
+            }
+            end = ~here ? i + __builtin_ctzll(~here) : (i / 64 + 1) * 64;
+            if (end > i1) end = i1;
+        }
+        float *slot[NN_MAX_SLOTS] = {NULL};
+        for (int k = 0; k < NN_MAX_SLOTS && rule->slots[k]; k++) slot[k] = slots[k] + i * ldw;
+        rule->update(w + i * ldw, slot, strip + (i - i0) * n, ldw, n, end - i, n, step, true);
+        i = end;
+    }
+}
+
 /* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and
- * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules move every weight. */
+ * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules those that nothing has touched yet. */
 static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, const nn_ahead *ahead) {
+                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead) {
     const bool sgd = rule->fused == FINISH_SGD;
     if (sgd && R == 1) {
         sparse_sgd_single(w, ldw, dz, s, n, vset(step->c[0]));
         return;
     }
+    if (moving) {
+        for (ptrdiff_t word = 0; word < s->words; word++) moving[word / 4] |= (uint64_t)s->touched[word] << word % 4 * 16;
+    }
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
         const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
         sparse_dw_block(strip, n, dz, ldz, s, block, R, n, ahead);
-        if (sgd) {
-            for (ptrdiff_t group = i0; group < i1; group += 16) {
-                for (unsigned touched = s->touched[group / 16]; touched; touched &= touched - 1) {
-                    const ptrdiff_t row = group + __builtin_ctz(touched);
-                    sgd_row(w + row * ldw, strip + (row - i0) * n, n, vset(step->c[0]));
-                }
+        if (!sgd) {
+            update_moving(w, ldw, slots, strip, n, i0, i1, rule, step, moving);
+            continue;
+        }
+        for (ptrdiff_t group = i0; group < i1; group += 16) {
+            for (unsigned touched = s->touched[group / 16]; touched; touched &= touched - 1) {
+                const ptrdiff_t row = group + __builtin_ctz(touched);
+                sgd_row(w + row * ldw, strip + (row - i0) * n, n, vset(step->c[0]));
             }
-        } else {
-            float *slot[NN_MAX_SLOTS] = {NULL};
-            for (int k = 0; k < NN_MAX_SLOTS && rule->slots[k]; k++) slot[k] = slots[k] + i0 * ldw;
-            rule->update(w + i0 * ldw, slot, strip, ldw, n, i1 - i0, n, step);
-            memset(strip, 0, (size_t)((i1 - i0) * n) * sizeof *strip);
         }
     }
 }

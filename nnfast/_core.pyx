@@ -54,7 +54,7 @@ cdef extern from "kernels.h" nogil:
         const char *hyper[7]
         const char *slots[4]
         void (*prepare)(nn_step *, const double *, int64_t) noexcept nogil
-        void (*update)(float *, float **, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_step *) noexcept nogil
+        void (*update)(float *, float **, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_step *, bint) noexcept nogil
     ctypedef struct nn_kernels:
         const char *name
         const nn_activation *activations
@@ -818,7 +818,7 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
         kernels.dense_dw_update(pw, memory_w, NULL, pz, px, R, I, O, 0, I, row, &constants)
         if pb != NULL:
             kernels.dense_db(pdb, NULL, pz, R, O, O)
-            row.update(pb, memory_b, pdb, O, O, 1, O, &constants)
+            row.update(pb, memory_b, pdb, O, O, 1, O, &constants, False)
         nn_float_mode_leave(mode)
 
 
@@ -885,7 +885,7 @@ def update(w, g, slots, rule, hyper, int64_t step):
     slot_memory(memory, slots, row, w, "slots")
     with nogil:
         mode = nn_float_mode_enter()
-        row.update(pw, memory, pg, n, n, 1, n, &constants)
+        row.update(pw, memory, <float *> pg, n, n, 1, n, &constants, False)  # not cleared: not written
         nn_float_mode_leave(mode)
 
 
