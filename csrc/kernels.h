@@ -45,6 +45,8 @@ typedef struct nn_sparse {
 #define NN_SPARSE_MARGIN 16     /* entries: a whole word is stored where less counts */
 #define NN_SPARSE_BLOCK 112     /* inputs: 64 outputs of them are 28 KiB of weights, seven lines of a row of x */
 #define NN_SPARSE_MAX_BLOCKS 32 /* wider inputs get wider blocks */
+#define NN_STRIP_ROWS 16        /* of so few rows, */
+#define NN_STRIP_BLOCKS 4       /* the gradients of so many blocks wait together */
 
 /* A row of a matrix in compressed form; index ascends. */
 typedef struct nn_csr_row {
@@ -130,7 +132,7 @@ typedef struct nn_kernels {
                            const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz) */
     void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n, const nn_ahead *ahead);
-    /* The same gradient, given to the rule. strip (block, n): zeros, and zeros again afterwards. moving: one bit an input, set where its slots are not
+    /* The same gradient, given to the rule. strip (NN_STRIP_BLOCKS blocks, n): zeros, and zeros again afterwards. moving: one bit an input, set where its slots are not
      * all zero, which this keeps up; an input without is left alone. NULL: all move. */
     void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
                              ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);

@@ -321,7 +321,7 @@ static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, c
     const ptrdiff_t I = layer->inputs, O = layer->outputs, n = panel->n;
     const float *dz = ws->dz[0] + panel->c0;
     if (part->first && part->last) {
-        float *strip = ws->strip + lists->block * panel->c0;
+        float *strip = ws->strip + NN_STRIP_BLOCKS * lists->block * panel->c0;
         k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, part->R, n, net->rule, part->step, panel->moving, part->ahead);
         return;
     }

@@ -337,29 +337,33 @@ INLINE void sgd_row(float *w, float *g, ptrdiff_t n, vec rate) {
     });
 }
 
-/* Gives the gradient of one block of inputs, which lies in strip, to a rule with slots, and clears it. Runs of inputs that move. */
+/* The first input in [i, end) that moves (or does not), or end. */
+INLINE ptrdiff_t find_moving(const uint64_t *moving, bool does, ptrdiff_t i, ptrdiff_t end) {
+    while (i < end) {
+        const uint64_t here = (does ? moving[i / 64] : ~moving[i / 64]) >> i % 64;
+        if (here) {
+            i += __builtin_ctzll(here);
+            return i < end ? i : end;
+        }
+        i = (i / 64 + 1) * 64;
+    }
+    return end;
+}
+
+/* Gives the gradient of inputs [i0, i1), which lies in strip, to a rule with slots, and clears it. Runs of inputs that move. */
 static void update_moving(float *w, ptrdiff_t ldw, float *const *slots, float *strip, ptrdiff_t n, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule,
                           const nn_step *step, const uint64_t *moving) {
-    for (ptrdiff_t i = i0; i < i1;) {
-        ptrdiff_t end = i1;
-        if (moving) {
-            const uint64_t here = moving[i / 64] >> i % 64;
-            if (!(here & 1)) {
-                i = here ? i + __builtin_ctzll(here) : (i / 64 + 1) * 64;
-                continue;
-            }
-            end = ~here ? i + __builtin_ctzll(~here) : (i / 64 + 1) * 64;
-            if (end > i1) end = i1;
-        }
+    for (ptrdiff_t i = i0, end; i < i1; i = end) {
+        if (moving) i = find_moving(moving, true, i, i1);
+        end = moving ? find_moving(moving, false, i, i1) : i1;
         float *slot[NN_MAX_SLOTS] = {NULL};
         for (int k = 0; k < NN_MAX_SLOTS && rule->slots[k]; k++) slot[k] = slots[k] + i * ldw;
         rule->update(w + i * ldw, slot, strip + (i - i0) * n, ldw, n, end - i, n, step, true);
-        i = end;
     }
 }
 
-/* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip (block, n): zeros, and
- * zeros again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules those that nothing has touched yet. */
+/* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip: zeros, and zeros
+ * again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules those that nothing has touched yet. */
 static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
                              ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead) {
     const bool sgd = rule->fused == FINISH_SGD;
@@ -370,9 +374,12 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
     if (moving) {
         for (ptrdiff_t word = 0; word < s->words; word++) moving[word / 4] |= (uint64_t)s->touched[word] << word % 4 * 16;
     }
-    for (ptrdiff_t block = 0; block < s->blocks; block++) {
-        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
-        sparse_dw_block(strip, n, dz, ldz, s, block, R, n, ahead);
+    /* few rows leave little in the strip: then it holds several blocks, so that the rule, which is slow to start, starts less often */
+    const ptrdiff_t together = !sgd && R <= NN_STRIP_ROWS ? NN_STRIP_BLOCKS : 1;
+    for (ptrdiff_t block = 0; block < s->blocks; block += together) {
+        const ptrdiff_t i0 = block * s->block, i2 = i0 + together * s->block, i1 = i2 < s->inputs ? i2 : s->inputs;
+        for (ptrdiff_t b = block; b < block + together && b < s->blocks; b++)
+            sparse_dw_block(strip + (b - block) * s->block * n, n, dz, ldz, s, b, R, n, ahead);
         if (!sgd) {
             update_moving(w, ldw, slots, strip, n, i0, i1, rule, step, moving);
             continue;

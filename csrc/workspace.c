@@ -92,7 +92,7 @@ static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool sever
                 nn_take_lists(&ws->sparse[worker], base, &used, lists, &listed, &fits);
             }
             ws->moving = (uint64_t *)take(base, &used, lists_of, ws->sparse[0].words / 2, &fits);
-            ws->strip = take(base, &used, ws->sparse[0].block, net->layers[0].outputs, &fits);
+            ws->strip = take(base, &used, NN_STRIP_BLOCKS * ws->sparse[0].block, net->layers[0].outputs, &fits);
             ws->panel = take(base, &used, rows, net->layers[0].outputs, &fits);
             ptrdiff_t weights = 0;
             if (pack && !multiply(net->layers[0].inputs, net->layers[0].outputs, &weights)) fits = false;

@@ -24,7 +24,7 @@ struct nn_workspace {
     int lists_of;
     nn_sparse *sparse;   /* the lists of lists_of workers, each its own */
     uint64_t *moving;    /* (lists_of, words of a list's inputs): which of the first layer's slots are not all zero */
-    float *strip;        /* (inputs of a block, outputs of the first layer): zeros between two steps */
+    float *strip;        /* (inputs of NN_STRIP_BLOCKS blocks, outputs of the first layer): zeros between two steps */
     float *panel;        /* (rows, outputs of the first layer), panel by panel */
     float *packed;       /* w of the first layer and its slots, panel by panel, if asked for */
     float **a, **dz;     /* per layer (rows, outputs) */
