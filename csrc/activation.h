@@ -86,7 +86,7 @@ static void softmax_backward(float *dz, const float *da, const float *a, ptrdiff
 
 static const nn_activation activation_table[] = {
     {.name = "linear", .fused = FINISH_STORE, .forward = linear_forward, .backward = linear_backward},
-    {.name = "relu", .fused = FINISH_RELU, .forward = relu_forward, .backward = relu_backward},
+    {.name = "relu", .fused = FINISH_RELU, .gates = true, .forward = relu_forward, .backward = relu_backward},
     {.name = "sigmoid", .has_parameter = true, .parameter = 1.0f, .forward = sigmoid_forward, .backward = sigmoid_backward},
     {.name = "tanh", .forward = tanh_forward, .backward = tanh_backward},
     {.name = "softmax", .whole_row = true, .forward = softmax_forward, .backward = softmax_backward},

@@ -260,7 +260,7 @@ static void dense_forward(float *a, const float *x, const float *w, const float 
 
 static void dense_dx(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, const nn_activation *below, float parameter,
                      const float *a) {
-    const bool gate = below && below->fused == FINISH_RELU;
+    const bool gate = below && below->gates;
     const product p = {
         .c = dx, .ldc = I, .a = dz, .am = O, .ak = 1, .b = wt, .ldb = I, .K = O, .finish = gate ? FINISH_GATE : FINISH_STORE, .gate = a};
     product_rows(&p, 0, R, I);
@@ -343,6 +343,17 @@ static void dense_db(float *db, const float *start, const float *dz, ptrdiff_t R
     ptrdiff_t i = 0;
     for (; i + 8 * VW <= O; i += 8 * VW) db_words(8, 0, none, db + i, start ? start + i : NULL, dz + i, R, ldz);
     for (; i < O; i += VW) db_words(1, 1, vtail(O - i), db + i, start ? start + i : NULL, dz + i, R, ldz);
+}
+
+static void gather(float *out, const float *x, const uint32_t *order, ptrdiff_t R, ptrdiff_t I) {
+    for (ptrdiff_t r = 0; r < R; r++, out += I) {
+        const float *row = x + (ptrdiff_t)order[r] * I;
+        if (I == 1) { /* targets of regression */
+            out[0] = row[0];
+        } else {
+            FOR_WORDS(I, vstore_part(out + i, vload_part(row + i, PART, tail), PART, tail););
+        }
+    }
 }
 
 /* In squares of four by four, in registers. */

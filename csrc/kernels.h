@@ -25,6 +25,7 @@ typedef struct nn_activation {
     float parameter; /* the default */
     bool whole_row;  /* softmax: a value depends on the whole row, so that n below must be the row's length */
     int fused;       /* what the tile of dense_forward can do at its store; 0: compose */
+    bool gates;      /* a slope of 1 where a > 0, else 0, which dense_dx and head_gradient apply themselves */
     void (*forward)(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter);                                    /* z -> a, in place */
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
@@ -122,6 +123,12 @@ typedef struct nn_kernels {
                      const float *a);
     /* Columns [i0, i1) of wt (O,I), from rows [i0, i1) of w (I,O). */
     void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
+    /* Rows order[0], order[1] ... of x (.., I), to where they lie one after the other. */
+    void (*gather)(float *out, const float *x, const uint32_t *order, ptrdiff_t R, ptrdiff_t I);
+    /* The gradients of columns [c0, c1) of a hidden ReLU layer and its head of one output, whose gradient is dz (R): dw (I,H), db (H) and dhead (H),
+     * from w (H) of the head, x (R,I) and a (R,H). go_on: added to what is there. */
+    void (*head_gradient)(float *dw, float *db, float *dhead, bool go_on, const float *dz, const float *w, const float *x, const float *a,
+                          ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1);
     ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);
     /* Lists of rows x[0], x[1] ..., and the same products from them. */
     void (*sparse_gather)(nn_sparse *s, const float *const *x, ptrdiff_t R);

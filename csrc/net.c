@@ -24,6 +24,8 @@
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
 
+#define HEAD_MIN_ROWS 24 /* fewer do not repay a gradient that is stored */
+
 /* So few rows are worker 0's alone, and then the small layers above the first are, too: their weights are updated sooner than they travel. */
 #define ROWS_OF_ONE 4
 #define WEIGHTS_OF_ONE 8192
@@ -83,6 +85,13 @@ static void forward_rows(const nn_net *net, const nn_workspace *ws, const float 
     if (train) layer->activation->backward(dz, dz, a, R, K, layer->parameter);
 }
 
+/* Whether the gradient of the hidden layer is formed where it is used (head.h). */
+static bool is_headed(const nn_net *net, ptrdiff_t batch_size) {
+    const nn_layer *hidden = &net->layers[0], *head = hidden + 1;
+    return net->depth == 2 && !net->skip_zeros && batch_size >= HEAD_MIN_ROWS && head->dense && head->outputs == 1 && hidden->dense && hidden->bias &&
+           hidden->outputs > 1 && hidden->activation->gates;
+}
+
 /* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. */
 static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0, ptrdiff_t r1) {
     const ptrdiff_t R = r1 - r0;
@@ -107,6 +116,7 @@ typedef struct nn_pass {
     ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
     bool listed;        /* the first layer works on lists */
+    bool headed;        /* the gradient of the hidden layer is formed where it is used */
     bool packed;        /* on packed weights, for this stretch */
     bool rests;         /* inputs without slots are left alone, in this stretch */
     int64_t first_step; /* updates made before */
@@ -138,28 +148,35 @@ static void prefetch(const void *memory, ptrdiff_t bytes) {
     for (ptrdiff_t byte = 0; byte < bytes; byte += NN_CACHE_LINE) __builtin_prefetch((const char *)memory + byte, 0, 2);
 }
 
-/* The last rows of a share look ahead into the next block. */
-static void prefetch_row(const nn_pass *pass, ptrdiff_t place, ptrdiff_t inputs) {
-    if (place < pass->end) prefetch(pass->data->x + source_row(pass, place) * inputs, inputs * (ptrdiff_t)sizeof(float));
+/* Asks for the inputs of the rows at places [place, place + count). */
+static void prefetch_rows(const nn_pass *pass, ptrdiff_t place, ptrdiff_t count) {
+    const ptrdiff_t inputs = pass->net->layers[0].inputs, end = place + count < pass->end ? place + count : pass->end;
+    for (; place < end; place++) prefetch(pass->data->x + source_row(pass, place) * inputs, inputs * (ptrdiff_t)sizeof(float));
 }
 
-/* Copies rows [r0, r1) of a block, which begins at place `first`, out of the data: inputs (unless they are listed), targets, weights. */
+/* Copies rows [r0, r1) of a block of R rows, which begins at place `first`, out of the data: inputs (unless they are listed), targets, weights. */
 static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdiff_t R, ptrdiff_t r0, ptrdiff_t r1) {
     const nn_data *data = pass->data;
     const nn_net *net = pass->net;
     const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
-    for (ptrdiff_t r = r0; r < r1; r++) {
-        const ptrdiff_t row = source_row(pass, first + r);
-        if (!pass->listed) {
-            if (pass->order) prefetch_row(pass, r + PREFETCH_ROWS < r1 ? first + r + PREFETCH_ROWS : first + R + r - r1 + PREFETCH_ROWS + r0, inputs);
-            memcpy(ws->x + r * inputs, data->x + row * inputs, (size_t)inputs * sizeof(float));
+    for (ptrdiff_t r = r0, next; r < r1; r = next) { /* some rows at a time, so that memory works on those behind them */
+        next = r1 - r < PREFETCH_ROWS ? r1 : r + PREFETCH_ROWS;
+        const ptrdiff_t place = first + r, rows = next - r;
+        const uint32_t *order = pass->order ? pass->order + place : NULL;
+        if (!pass->listed && order) {
+            prefetch_rows(pass, next < r1 ? first + next : first + R + r0, PREFETCH_ROWS); /* the last ones look into the next block */
+            net->kernels->gather(ws->x + r * inputs, data->x, order, rows, inputs);
+        } else if (!pass->listed) {
+            memcpy(ws->x + r * inputs, data->x + place * inputs, (size_t)(rows * inputs) * sizeof(float));
         }
-        if (data->y.labels) {
-            ws->labels[r] = data->y.labels[row];
+        if (data->y.values && order) {
+            net->kernels->gather(ws->values + r * K, data->y.values, order, rows, K);
+        } else if (data->y.values) {
+            memcpy(ws->values + r * K, data->y.values + place * K, (size_t)(rows * K) * sizeof(float));
         } else {
-            memcpy(ws->values + r * K, data->y.values + row * K, (size_t)K * sizeof(float));
+            for (ptrdiff_t i = 0; i < rows; i++) ws->labels[r + i] = data->y.labels[source_row(pass, place + i)];
         }
-        if (data->weight) ws->weight[r] = data->weight[row];
+        for (ptrdiff_t i = 0; data->weight && i < rows; i++) ws->weight[r + i] = data->weight[source_row(pass, place + i)];
     }
 }
 
@@ -314,6 +331,15 @@ static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, co
     net->rule->update(net->params + b, slots, db, n, n, 1, n, part->step, false);
 }
 
+/* Columns [c0, c1) of the array of `rows` rows that lies at `place`, from its gradient. */
+static void update_columns(nn_net *net, ptrdiff_t place, float *gradient, const nn_step *step, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t c0,
+                           ptrdiff_t c1) {
+    float *slots[NN_MAX_SLOTS];
+    const ptrdiff_t at = place + c0;
+    for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + at : NULL;
+    net->rule->update(net->params + at, slots, gradient + at, ld, ld, rows, c1 - c0, step, false);
+}
+
 /* The same of the first layer's weights where zeros are skipped. */
 static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_sparse *lists, const nn_part *part) {
     const nn_kernels *k = net->kernels;
@@ -332,10 +358,32 @@ static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, c
     if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step, false);
 }
 
+/* The gradients and updates of a net of one hidden layer with a head of one output: a worker's columns. */
+static void update_headed(nn_net *net, nn_workspace *ws, const nn_part *part, int thread, int threads) {
+    const nn_layer *hidden = &net->layers[0], *head = &net->layers[1];
+    const ptrdiff_t I = hidden->inputs, H = hidden->outputs;
+    /* the place of the transposed weights is free */
+    float *gradient = part->first && part->last ? ws->wt : ws->gradient;
+    ptrdiff_t c0, c1;
+    share(H, 16, thread, threads, &c0, &c1);
+    net->kernels->head_gradient(gradient + hidden->w, gradient + hidden->b, gradient + head->w, !part->first, ws->dz[1], net->params + head->w, ws->x,
+                                ws->a[0], part->R, I, H, c0, c1);
+    if (part->last) {
+        update_columns(net, hidden->w, gradient, part->step, H, I, c0, c1);
+        update_columns(net, hidden->b, gradient, part->step, H, 1, c0, c1);
+        update_columns(net, head->w, gradient, part->step, H, 1, c0, c1);
+    }
+    if (head->bias && thread == threads - 1) update_bias(net, ws, head, ws->dz[1], part, 0, 1);
+}
+
 /* The gradient of a worker's share of all weights over one block, and in the last block of a batch the update. */
 static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *panel, const nn_part *part, int thread, int threads) {
     nn_net *net = pass->net;
     const nn_kernels *k = net->kernels;
+    if (pass->headed) {
+        update_headed(net, ws, part, thread, threads);
+        return;
+    }
     for (ptrdiff_t l = 0; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (!layer->dense) continue;
@@ -404,7 +452,7 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
         if (pass->train) gather(pass, ws, place, R, r0, r2);
         if (pass->listed && threads > 1) join_panels(net, ws, r0, r2, threads);
         forward_rows(net, ws, x, y, weight, r0, r2, pass->train, 1.0f / (float)B);
-        if (pass->train) backward_rows(net, ws, r0, r2);
+        if (pass->train && !pass->headed) backward_rows(net, ws, r0, r2);
     }
     return y;
 }
@@ -519,6 +567,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .batch_size = batch_size,
                     .train = true,
                     .listed = net->skip_zeros,
+                    .headed = is_headed(net, batch_size),
                     .hyper = hyper,
                     .totals = totals,
                     .poll = poll,

@@ -1,0 +1,90 @@
+/* Nets of one hidden layer and one output, as regression on a table has them. There the gradient of the hidden layer, dz = slope(a) * (dz_head w_head),
+ * is two multiplications, and cheaper to form where it is used than to store and to read again: in a single pass over the rows of a block, a tile of
+ * columns gives the gradients of its weights, its biases and its part of the head. The same operations in the same order as dense.h, so the same
+ * bits. Only for a hidden ReLU. */
+
+#ifndef NN_HEAD_H
+#define NN_HEAD_H
+
+#include "dense.h"
+
+/* Inputs of a tile, and fewer: two words of each, of the biases, of the head and of what goes into them fill the registers. */
+#if VEC_REGISTERS == 32
+#define HEAD_ROWS(X) X(11) X(8) X(4) X(2) X(1)
+#else
+#define HEAD_ROWS(X) X(3) X(2) X(1)
+#endif
+
+typedef struct head {
+    float *dw, *db, *dhead; /* (I, ldw), (ldw), (ldw) */
+    bool go_on;             /* they hold what the rows before have given */
+    const float *dz, *w;    /* of the head: (R), (ldw) */
+    const float *x, *a;     /* (R, I), (R, ldw) */
+    ptrdiff_t R, I, ldw;
+} head;
+
+/* Inputs [m, m + M) and N words of columns from n on; with the biases and the head if first. */
+INLINE void head_tile(const int M, const int N, const int part, vmask tail, const int first, const head *h, ptrdiff_t m, ptrdiff_t n) {
+    vec sum[12][2], db[2], dhead[2], w[2];
+    UNROLL
+    for (int j = 0; j < N; j++) {
+        const ptrdiff_t at = n + j * VW;
+        w[j] = vload_part(h->w + at, part, tail);
+        if (first) db[j] = h->go_on ? vload_part(h->db + at, part, tail) : vzero();
+        if (first) dhead[j] = h->go_on ? vload_part(h->dhead + at, part, tail) : vzero();
+        UNROLL
+        for (int i = 0; i < M; i++) sum[i][j] = h->go_on ? vload_part(h->dw + (m + i) * h->ldw + at, part, tail) : vzero();
+    }
+    const float *x = h->x + m, *a = h->a + n;
+    for (ptrdiff_t r = 0; r < h->R; r++, x += h->I, a += h->ldw) {
+        const vec dz_head = vset(h->dz[r]);
+        vec dz[2];
+        UNROLL
+        for (int j = 0; j < N; j++) {
+            const vec out = vload_part(a + j * VW, part, tail);
+            dz[j] = vfma(dz_head, w[j], vzero()) * relu_slope(out, vzero()) + 0.0f;
+            if (first) db[j] = db[j] + dz[j];
+            if (first) dhead[j] = vfma(dz_head, out, dhead[j]);
+        }
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            const vec left = vset(x[i]);
+            UNROLL
+            for (int j = 0; j < N; j++) sum[i][j] = vfma(left, dz[j], sum[i][j]);
+        }
+    }
+    UNROLL
+    for (int j = 0; j < N; j++) {
+        const ptrdiff_t at = n + j * VW;
+        if (first) vstore_part(h->db + at, db[j] + 0.0f, part, tail);
+        if (first) vstore_part(h->dhead + at, dhead[j] + 0.0f, part, tail);
+        UNROLL
+        for (int i = 0; i < M; i++) vstore_part(h->dw + (m + i) * h->ldw + at, sum[i][j] + 0.0f, part, tail);
+    }
+}
+
+/* All inputs for N words of columns. */
+INLINE void head_words(const int N, const int part, vmask tail, const head *h, ptrdiff_t n) {
+    ptrdiff_t m = 0;
+#define HEAD_TILES(M)                                     \
+    for (; m + (M) <= h->I; m += (M)) {                   \
+        if (m == 0) {                                     \
+            head_tile(M, N, part, tail, 1, h, m, n);      \
+        } else {                                          \
+            head_tile(M, N, part, tail, 0, h, m, n);      \
+        }                                                 \
+    }
+    HEAD_ROWS(HEAD_TILES)
+#undef HEAD_TILES
+}
+
+/* Columns [c0, c1) of dw (I,H), db (H) and dhead (H), from x (R,I), a (R,H), dz (R) and w (H). go_on: added to what is there. */
+static void head_gradient(float *dw, float *db, float *dhead, bool go_on, const float *dz, const float *w, const float *x, const float *a,
+                          ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1) {
+    const head h = {dw, db, dhead, go_on, dz, w, x, a, R, I, H};
+    ptrdiff_t n = c0;
+    for (; n + 2 * VW <= c1; n += 2 * VW) head_words(2, 0, vtail(VW), &h, n);
+    for (; n < c1; n += VW) head_words(1, 1, vtail(c1 - n), &h, n);
+}
+
+#endif
