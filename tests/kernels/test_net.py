@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnfast import _core, reference
+from nnfast import _core, kernels, reference
 from nnfast.errors import NonFiniteError
 
 from ..tolerances import TRAJECTORY_RTOL
@@ -419,3 +419,51 @@ def test_bits_of_a_long_call_do_not_depend_on_threads(
     finally:
         _core.set_num_threads(before)
     assert len(results) == 1
+
+
+@pytest.mark.parametrize(("inputs", "units"), [(1, 2), (3, 16), (11, 128), (13, 33), (40, 130)])
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("batch_size", [7, 24, 100, 300])
+def test_a_head_of_one_output_has_the_bits_of_single_kernels(
+    on_each_set, rng: np.random.Generator, inputs: int, units: int, rule: str, batch_size: int
+) -> None:
+    """Where the gradient of the hidden layer is never stored (head.h): what single kernels give, one after the other."""
+    x, y = floats(rng, batch_size, inputs), floats(rng, batch_size, 1)
+    start = [
+        floats(rng, inputs, units),
+        floats(rng, units),
+        floats(rng, units, 1),
+        np.ones(1, dtype=np.float32),
+    ]
+    slots = {"sgd": 0, "adam": 2}[rule]
+
+    def net_step(threads: int) -> list[np.ndarray]:
+        before = _core.num_threads()
+        _core.set_num_threads(threads)
+        try:
+            net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)])
+            for tensor, value in zip(net.tensors, start, strict=True):
+                tensor[...] = value
+            net.compile("mean_squared_error", False, rule, ())
+            for _ in range(2):
+                net.train(x, y, None, None, 0, batch_size, batch_size, hyper(rule), np.zeros(1), None)
+            return [tensor.copy() for tensor in net.tensors]
+        finally:
+            _core.set_num_threads(before)
+
+    def kernel_steps() -> list[np.ndarray]:
+        w1, b1, w2, b2 = (value.copy() for value in start)
+        memory = [
+            [(np.zeros_like(w), np.zeros_like(b)) for _ in range(slots)] for w, b in ((w1, b1), (w2, b2))
+        ]
+        for step in (1, 2):
+            a = kernels.dense_forward(x, w1, b1, "relu")
+            out = kernels.dense_forward(a, w2, b2)
+            _, dz = kernels.loss_value_and_gradient(out, y, "mean_squared_error")
+            da = kernels.dense_backward_update(w2, b2, dz, a, rule, hyper(rule), memory[1], step)
+            dz = kernels.activation_backward(da, a, "relu")
+            kernels.dense_backward_update(w1, b1, dz, x, rule, hyper(rule), memory[0], step, need_dx=False)
+        return [w1, b1, w2, b2]
+
+    results = [result for f in (lambda: net_step(1), lambda: net_step(3), kernel_steps) for result in on_each_set(f)]
+    assert same_bits(results)
