@@ -389,4 +389,15 @@ static void transpose(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdi
     }
 }
 
+/* Words run over the rows of the batch, and w is read once, as it lies. */
+static void dense_dx_turned(float *dx, float *scratch, const float *dz, const float *w, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                            const nn_activation *below, float parameter, const float *a) {
+    float *dzt = scratch, *dxt = scratch + O * R;
+    transpose(dzt, dz, R, O, 0, R);
+    const product p = {.c = dxt, .ldc = R, .a = w, .am = O, .ak = 1, .b = dzt, .ldb = R, .K = O, .finish = FINISH_STORE};
+    product_rows(&p, 0, I, R);
+    transpose(dx, dxt, I, R, 0, I);
+    if (below) below->backward(dx, dx, a, R, I, parameter);
+}
+
 #endif

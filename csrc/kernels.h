@@ -121,6 +121,9 @@ typedef struct nn_kernels {
     /* dx = dz wT; wt (O,I) is the transpose of w. below not NULL: times the slope of that activation, whose outputs are a. */
     void (*dense_dx)(float *dx, const float *dz, const float *wt, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, const nn_activation *below, float parameter,
                      const float *a);
+    /* The same bits from w (I,O) itself, for which dz and dx are turned on their side; scratch (O + I, R). */
+    void (*dense_dx_turned)(float *dx, float *scratch, const float *dz, const float *w, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                            const nn_activation *below, float parameter, const float *a);
     /* Columns [i0, i1) of wt (O,I), from rows [i0, i1) of w (I,O). */
     void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
     /* Rows order[0], order[1] ... of x (.., I), to where they lie one after the other. */

@@ -92,14 +92,23 @@ static bool is_headed(const nn_net *net, ptrdiff_t batch_size) {
            hidden->outputs > 1 && hidden->activation->gates;
 }
 
+/* Whether da of a layer's inputs comes from w itself: to turn dz and da costs less than to transpose w in each step, if the rows are few. */
+static bool is_turned(const nn_layer *layer, ptrdiff_t batch_size) {
+    return batch_size * (layer->inputs + layer->outputs) < layer->inputs * layer->outputs;
+}
+
 /* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. */
-static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0, ptrdiff_t r1) {
+static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t batch_size, ptrdiff_t r0, ptrdiff_t r1) {
     const ptrdiff_t R = r1 - r0;
     for (ptrdiff_t l = net->depth - 1; l > 0; l--) {
         const nn_layer *above = &net->layers[l], *below = &net->layers[l - 1];
         const float *dz = ws->dz[l] + r0 * above->outputs, *a = ws->a[l - 1] + r0 * below->outputs;
         float *da = ws->dz[l - 1] + r0 * below->outputs;
-        if (above->dense) {
+        if (above->dense && is_turned(above, batch_size)) {
+            float *scratch = ws->wt + above->w + r0 * (above->inputs + above->outputs); /* in the place of the transposed weights, which nobody needs */
+            net->kernels->dense_dx_turned(da, scratch, dz, net->params + above->w, R, above->inputs, above->outputs, below->activation,
+                                          below->parameter, a);
+        } else if (above->dense) {
             net->kernels->dense_dx(da, dz, ws->wt + above->w, R, above->inputs, above->outputs, below->activation, below->parameter, a);
         } else {
             below->activation->backward(da, dz, a, R, below->outputs, below->parameter);
@@ -406,7 +415,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         const float *start = part->first ? NULL : ws->gradient + layer->w;
         if (part->last) {
             k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step);
-            if (l) k->transpose(ws->wt + layer->w, w, I, O, first, last);
+            if (l && !is_turned(layer, pass->batch_size)) k->transpose(ws->wt + layer->w, w, I, O, first, last);
         } else {
             k->dense_dw(ws->gradient + layer->w, start, dz, x, R, I, O, first, last);
         }
@@ -452,7 +461,7 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
         if (pass->train) gather(pass, ws, place, R, r0, r2);
         if (pass->listed && threads > 1) join_panels(net, ws, r0, r2, threads);
         forward_rows(net, ws, x, y, weight, r0, r2, pass->train, 1.0f / (float)B);
-        if (pass->train && !pass->headed) backward_rows(net, ws, r0, r2);
+        if (pass->train && !pass->headed) backward_rows(net, ws, pass->batch_size, r0, r2);
     }
     return y;
 }
@@ -555,7 +564,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         return NN_NO_MEMORY;
     for (ptrdiff_t l = 1; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
-        if (layer->dense)
+        if (layer->dense && !is_turned(layer, batch_size))
             net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
     }
     nn_pass pass = {.net = net,
