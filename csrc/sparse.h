@@ -329,12 +329,31 @@ static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn
     for (; j < n; j += VW) sparse_sgd_words(1, 1, vtail(n - j), w + j, ldw, dz + j, s, rate);
 }
 
-/* w -= rate g; g = 0 */
-INLINE void sgd_row(float *w, float *g, ptrdiff_t n, vec rate) {
-    FOR_WORDS(n, {
-        vstore_part(w + i, vfnma(rate, vload_part(g + i, PART, tail) + 0.0f, vload_part(w + i, PART, tail)), PART, tail);
-        vstore_part(g + i, vzero(), PART, tail);
-    });
+/* w -= rate g; g = 0, of the inputs [i0, i1) that any row touches, N words. */
+INLINE void sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, float *g, ptrdiff_t ldg, const nn_sparse *s, ptrdiff_t i0,
+                      ptrdiff_t i1, vec rate) {
+    for (ptrdiff_t group = i0; group < i1; group += 16) {
+        for (unsigned touched = s->touched[group / 16]; touched; touched &= touched - 1) {
+            const ptrdiff_t i = group + __builtin_ctz(touched);
+            float *w_row = w + i * ldw, *g_row = g + (i - i0) * ldg;
+            VKEEP_POINTER(w_row);
+            VKEEP_POINTER(g_row);
+            UNROLL
+            for (int j = 0; j < N; j++) {
+                const vec sum = vload_part(g_row + j * VW, part, tail) + 0.0f;
+                vstore_part(w_row + j * VW, vfnma(rate, sum, vload_part(w_row + j * VW, part, tail)), part, tail);
+                vstore_part(g_row + j * VW, vzero(), part, tail);
+            }
+        }
+    }
+}
+
+static void sparse_sgd(float *w, ptrdiff_t ldw, float *strip, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n, vec rate) {
+    const vmask none = vtail(VW);
+    ptrdiff_t j = 0;
+    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sgd_words(SPARSE_N, 0, none, w + j, ldw, strip + j, n, s, i0, i1, rate);
+    for (; j + 4 * VW <= n; j += 4 * VW) sgd_words(4, 0, none, w + j, ldw, strip + j, n, s, i0, i1, rate);
+    for (; j < n; j += VW) sgd_words(1, 1, vtail(n - j), w + j, ldw, strip + j, n, s, i0, i1, rate);
 }
 
 /* The first input in [i, end) that moves (or does not), or end. */
@@ -380,15 +399,10 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
         const ptrdiff_t i0 = block * s->block, i2 = i0 + together * s->block, i1 = i2 < s->inputs ? i2 : s->inputs;
         for (ptrdiff_t b = block; b < block + together && b < s->blocks; b++)
             sparse_dw_block(strip + (b - block) * s->block * n, n, dz, ldz, s, b, R, n, ahead);
-        if (!sgd) {
+        if (sgd) {
+            sparse_sgd(w, ldw, strip, s, i0, i1, n, vset(step->c[0]));
+        } else {
             update_moving(w, ldw, slots, strip, n, i0, i1, rule, step, moving);
-            continue;
-        }
-        for (ptrdiff_t group = i0; group < i1; group += 16) {
-            for (unsigned touched = s->touched[group / 16]; touched; touched &= touched - 1) {
-                const ptrdiff_t row = group + __builtin_ctz(touched);
-                sgd_row(w + row * ldw, strip + (row - i0) * n, n, vset(step->c[0]));
-            }
         }
     }
 }
