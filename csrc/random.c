@@ -72,27 +72,31 @@ void nn_random_truncated_normal(double *out, ptrdiff_t n, uint64_t seed, uint64_
     for (ptrdiff_t i = 0; i < n; i++) out[i] = normal_quantile(below + (out[i] + 0x1p-54) * (1.0 - 2.0 * below));
 }
 
+/* Lemire's bounded numbers: the upper half of bits * bound, drawn again where that would not be uniform. */
+static inline ptrdiff_t below(uint64_t bits, uint64_t bound, uint64_t *spare) {
+    uint64_t product = bits * bound;
+    if ((uint32_t)product < bound) {
+        const uint32_t threshold = (uint32_t)(0x100000000u % bound);
+        while ((uint32_t)product < threshold) product = (mix(*spare += GAMMA) >> 32) * bound;
+    }
+    return (ptrdiff_t)(product >> 32);
+}
+
+static inline void swap(uint32_t *order, ptrdiff_t i, ptrdiff_t j) {
+    const uint32_t row = order[i];
+    order[i] = order[j];
+    order[j] = row;
+}
+
 void nn_random_shuffle(uint32_t *order, ptrdiff_t n, uint64_t seed, uint64_t epoch) {
     const uint64_t key = key_of(seed, NN_SHUFFLE_STREAM + epoch);
     uint64_t counter = key, spare = key ^ 0xd1b54a32d192ed03u; /* where rejected words are drawn again */
     for (ptrdiff_t i = 0; i < n; i++) order[i] = (uint32_t)i;
-    uint64_t word = 0;
-    for (ptrdiff_t i = n - 1; i > 0; i--) {
-        /* one 64-bit word serves two places */
-        if ((n - 1 - i) & 1) {
-            word >>= 32;
-        } else {
-            word = mix(counter += GAMMA);
-        }
-        const uint64_t bound = (uint64_t)i + 1;
-        uint64_t product = (word & 0xffffffffu) * bound;
-        if ((uint32_t)product < bound) {
-            const uint32_t threshold = (uint32_t)(0x100000000u % bound);
-            while ((uint32_t)product < threshold) product = (mix(spare += GAMMA) >> 32) * bound;
-        }
-        const ptrdiff_t j = (ptrdiff_t)(product >> 32);
-        const uint32_t row = order[i];
-        order[i] = order[j];
-        order[j] = row;
+    for (ptrdiff_t i = n - 1; i > 0; i -= 2) { /* Fisher-Yates; one 64-bit word serves two places */
+        const uint64_t word = mix(counter += GAMMA);
+        const ptrdiff_t j = below(word & 0xffffffffu, (uint64_t)i + 1, &spare);
+        const ptrdiff_t k = i > 1 ? below(word >> 32, (uint64_t)i, &spare) : 0;
+        swap(order, i, j);
+        swap(order, i - 1, k);
     }
 }
