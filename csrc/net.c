@@ -326,17 +326,18 @@ typedef struct nn_part {
     const nn_ahead *ahead; /* to be asked for during the update */
 } nn_part;
 
-/* The gradient of a worker's share of the biases of one layer, outputs [c0, c1), and in the last block the update. */
-static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, const float *dz, const nn_part *part, ptrdiff_t c0, ptrdiff_t c1) {
+/* The gradient of a worker's share of the biases of one layer, outputs [c0, c1), of which dz (R, ldz) is, and in the last block the update. */
+static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, const float *dz, ptrdiff_t ldz, const nn_part *part,
+                        ptrdiff_t c0, ptrdiff_t c1) {
     const ptrdiff_t b = layer->b + c0, n = c1 - c0;
     const float *start = part->first ? NULL : ws->gradient + b;
     if (!part->last) {
-        net->kernels->dense_db(ws->gradient + b, start, dz + c0, part->R, n, layer->outputs);
+        net->kernels->dense_db(ws->gradient + b, start, dz, part->R, n, ldz);
         return;
     }
     float *db = ws->wt + b, *slots[NN_MAX_SLOTS]; /* the place of b there is free */
     for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + b : NULL;
-    net->kernels->dense_db(db, start, dz + c0, part->R, n, layer->outputs);
+    net->kernels->dense_db(db, start, dz, part->R, n, ldz);
     net->rule->update(net->params + b, slots, db, n, n, 1, n, part->step, false);
 }
 
@@ -349,21 +350,34 @@ static void update_columns(nn_net *net, ptrdiff_t place, float *gradient, const 
     net->rule->update(net->params + at, slots, gradient + at, ld, ld, rows, c1 - c0, step, false);
 }
 
+/* A worker's outputs of dz (R, O) of the first layer, and how far its rows lie apart. With several workers they are copied to where its own sums lay:
+ * half of them come from other cores, and rows side by side fill the cache evenly. */
+static const float *panel_of_dz(const nn_workspace *ws, const nn_panel *panel, ptrdiff_t R, ptrdiff_t O, ptrdiff_t *ld) {
+    const float *dz = ws->dz[0] + panel->c0;
+    *ld = O;
+    if (panel->a == ws->a[0] || panel->n == O) return dz;
+    for (ptrdiff_t r = 0; r < R; r++) memcpy(panel->a + r * panel->n, dz + r * O, (size_t)panel->n * sizeof *dz);
+    *ld = panel->n;
+    return panel->a;
+}
+
 /* The same of the first layer's weights where zeros are skipped. */
 static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_sparse *lists, const nn_part *part) {
     const nn_kernels *k = net->kernels;
     const nn_layer *layer = &net->layers[0];
-    const ptrdiff_t I = layer->inputs, O = layer->outputs, n = panel->n;
-    const float *dz = ws->dz[0] + panel->c0;
+    const ptrdiff_t I = layer->inputs, n = panel->n;
+    ptrdiff_t ldz;
+    const float *dz = panel_of_dz(ws, panel, part->R, layer->outputs, &ldz);
+    if (layer->bias) update_bias(net, ws, layer, dz, ldz, part, panel->c0, panel->c0 + n);
     if (part->first && part->last) {
         float *strip = ws->strip + NN_STRIP_BLOCKS * lists->block * panel->c0;
-        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, O, lists, part->R, n, net->rule, part->step, panel->moving, part->ahead);
+        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, ldz, lists, part->R, n, net->rule, part->step, panel->moving, part->ahead);
         return;
     }
     if (panel->moving) memset(panel->moving, 0xff, (size_t)(I + 63) / 64 * sizeof *panel->moving); /* which of them is not looked at here */
     float *gradient = ws->gradient + layer->w + I * panel->c0;
     if (part->first) memset(gradient, 0, (size_t)(I * n) * sizeof *gradient);
-    k->sparse_dw(gradient, dz, O, lists, part->R, n, part->ahead);
+    k->sparse_dw(gradient, dz, ldz, lists, part->R, n, part->ahead);
     if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step, false);
 }
 
@@ -382,7 +396,7 @@ static void update_headed(nn_net *net, nn_workspace *ws, const nn_part *part, in
         update_columns(net, hidden->b, gradient, part->step, H, 1, c0, c1);
         update_columns(net, head->w, gradient, part->step, H, 1, c0, c1);
     }
-    if (head->bias && thread == threads - 1) update_bias(net, ws, head, ws->dz[1], part, 0, 1);
+    if (head->bias && thread == threads - 1) update_bias(net, ws, head, ws->dz[1], 1, part, 0, 1);
 }
 
 /* The gradient of a worker's share of all weights over one block, and in the last block of a batch the update. */
@@ -403,7 +417,6 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         ptrdiff_t first, last;
         if (l == 0 && pass->listed) {
             update_lists(net, ws, panel, &ws->sparse[thread], part);
-            if (layer->bias) update_bias(net, ws, layer, dz, part, panel->c0, panel->c0 + panel->n);
             continue;
         }
         const bool alone = l > 0 && R <= ROWS_OF_ONE && I * O <= WEIGHTS_OF_ONE;
@@ -419,7 +432,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         } else {
             k->dense_dw(ws->gradient + layer->w, start, dz, x, R, I, O, first, last);
         }
-        if (layer->bias && (alone ? 0 : l % threads) == thread) update_bias(net, ws, layer, dz, part, 0, O);
+        if (layer->bias && (alone ? 0 : l % threads) == thread) update_bias(net, ws, layer, dz, O, part, 0, O);
     }
 }
 
