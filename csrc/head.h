@@ -1,7 +1,7 @@
-/* Nets of one hidden layer and one output, as regression on a table has them. There the gradient of the hidden layer, dz = slope(a) * (dz_head w_head),
- * is two multiplications, and cheaper to form where it is used than to store and to read again: in a single pass over the rows of a block, a tile of
- * columns gives the gradients of its weights, its biases and its part of the head. The same operations in the same order as dense.h, so the same
- * bits. Only for a hidden ReLU. */
+/* Nets of one hidden layer and one output, as regression on a table has them. There the gradient of the hidden layer, dz = slope(a) * (dz_head
+ * w_head), is two multiplications, and cheaper to form where it is used than to store and to read again: in a single pass over the rows of a block, a
+ * tile of columns gives the gradients of its weights, its biases and its part of the head. The same operations in the same order as dense.h, so the
+ * same bits. Only for a hidden ReLU. */
 
 #ifndef NN_HEAD_H
 #define NN_HEAD_H
@@ -66,13 +66,13 @@ INLINE void head_tile(const int M, const int N, const int part, vmask tail, cons
 /* All inputs for N words of columns. */
 INLINE void head_words(const int N, const int part, vmask tail, const head *h, ptrdiff_t n) {
     ptrdiff_t m = 0;
-#define HEAD_TILES(M)                                     \
-    for (; m + (M) <= h->I; m += (M)) {                   \
-        if (m == 0) {                                     \
-            head_tile(M, N, part, tail, 1, h, m, n);      \
-        } else {                                          \
-            head_tile(M, N, part, tail, 0, h, m, n);      \
-        }                                                 \
+#define HEAD_TILES(M)                                \
+    for (; m + (M) <= h->I; m += (M)) {              \
+        if (m == 0) {                                \
+            head_tile(M, N, part, tail, 1, h, m, n); \
+        } else {                                     \
+            head_tile(M, N, part, tail, 0, h, m, n); \
+        }                                            \
     }
     HEAD_ROWS(HEAD_TILES)
 #undef HEAD_TILES

@@ -30,7 +30,8 @@ typedef struct nn_activation {
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
 
-/* A block of rows without their zeros, as sparse.h makes it: the lists of pairs of rows, block of inputs by block of inputs, and in each pair by pair. */
+/* A block of rows without their zeros, as sparse.h makes it: the lists of pairs of rows, block of inputs by block of inputs, and in each pair by
+ * pair. */
 typedef struct nn_sparse {
     ptrdiff_t inputs;
     ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
@@ -142,8 +143,8 @@ typedef struct nn_kernels {
                            const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz) */
     void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n, const nn_ahead *ahead);
-    /* The same gradient, given to the rule. strip (NN_STRIP_BLOCKS blocks, n): zeros, and zeros again afterwards. moving: one bit an input, set where its slots are not
-     * all zero, which this keeps up; an input without is left alone. NULL: all move. */
+    /* The same gradient, given to the rule. strip (NN_STRIP_BLOCKS blocks, n): zeros, and zeros again afterwards. moving: one bit an input, set where
+     * its slots are not all zero, which this keeps up; an input without is left alone. NULL: all move. */
     void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
                              ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */

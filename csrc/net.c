@@ -105,7 +105,8 @@ static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t b
         const float *dz = ws->dz[l] + r0 * above->outputs, *a = ws->a[l - 1] + r0 * below->outputs;
         float *da = ws->dz[l - 1] + r0 * below->outputs;
         if (above->dense && is_turned(above, batch_size)) {
-            float *scratch = ws->wt + above->w + r0 * (above->inputs + above->outputs); /* in the place of the transposed weights, which nobody needs */
+            float *scratch =
+                ws->wt + above->w + r0 * (above->inputs + above->outputs); /* in the place of the transposed weights, which nobody needs */
             net->kernels->dense_dx_turned(da, scratch, dz, net->params + above->w, R, above->inputs, above->outputs, below->activation,
                                           below->parameter, a);
         } else if (above->dense) {
@@ -327,8 +328,8 @@ typedef struct nn_part {
 } nn_part;
 
 /* The gradient of a worker's share of the biases of one layer, outputs [c0, c1), of which dz (R, ldz) is, and in the last block the update. */
-static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, const float *dz, ptrdiff_t ldz, const nn_part *part,
-                        ptrdiff_t c0, ptrdiff_t c1) {
+static void update_bias(nn_net *net, nn_workspace *ws, const nn_layer *layer, const float *dz, ptrdiff_t ldz, const nn_part *part, ptrdiff_t c0,
+                        ptrdiff_t c1) {
     const ptrdiff_t b = layer->b + c0, n = c1 - c0;
     const float *start = part->first ? NULL : ws->gradient + b;
     if (!part->last) {

@@ -27,10 +27,10 @@ typedef struct nn_workspace nn_workspace;
 
 /* What has been measured of one worker (0) and of many (1), and of the choice in use since it was made. */
 typedef struct nn_pace {
-    double row_ns[2];  /* 0: not known */
-    double rows, ns;   /* of this stretch so far */
-    double since;      /* ns since the last trial */
-    double patience;   /* trials' lengths between two trials */
+    double row_ns[2]; /* 0: not known */
+    double rows, ns;  /* of this stretch so far */
+    double since;     /* ns since the last trial */
+    double patience;  /* trials' lengths between two trials */
     unsigned stretches;
     bool many, trial;
 } nn_pace;

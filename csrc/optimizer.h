@@ -13,22 +13,22 @@
 
 /* The loop of a rule with SLOTS slots, over rows x n floats, from `vec NAME_word(vec w, vec g, vec *slot, const vec *c)`. A gradient
  * of -0 counts as +0, like all that dense.h stores. To clear g here costs nothing beside division and square root; by itself it would. */
-#define RULE_LOOP(NAME, SLOTS)                                                                                                      \
-    static void NAME##_update(float *w, float *const *slots, float *g, ptrdiff_t ldw, ptrdiff_t ldg, ptrdiff_t rows, ptrdiff_t n,   \
-                              const nn_step *step, bool clear) {                                                                    \
-        vec c[NN_MAX_HYPER];                                                                                                        \
-        for (int k = 0; k < NN_MAX_HYPER; k++) c[k] = vset(step->c[k]);                                                             \
-        for (ptrdiff_t r = 0; r < rows; r++, g += ldg) {                                                                            \
-            const ptrdiff_t row = r * ldw;                                                                                          \
-            FOR_WORDS(n, {                                                                                                          \
-                vec slot[(SLOTS) + 1];                                                                                              \
-                for (int s = 0; s < (SLOTS); s++) slot[s] = vload_part(slots[s] + row + i, PART, tail);                             \
-                const vec new_w = NAME##_word(vload_part(w + row + i, PART, tail), vload_part(g + i, PART, tail) + 0.0f, slot, c);  \
-                vstore_part(w + row + i, new_w, PART, tail);                                                                        \
-                for (int s = 0; s < (SLOTS); s++) vstore_part(slots[s] + row + i, slot[s], PART, tail);                             \
-                if (clear) vstore_part(g + i, vzero(), PART, tail);                                                                 \
-            });                                                                                                                     \
-        }                                                                                                                           \
+#define RULE_LOOP(NAME, SLOTS)                                                                                                     \
+    static void NAME##_update(float *w, float *const *slots, float *g, ptrdiff_t ldw, ptrdiff_t ldg, ptrdiff_t rows, ptrdiff_t n,  \
+                              const nn_step *step, bool clear) {                                                                   \
+        vec c[NN_MAX_HYPER];                                                                                                       \
+        for (int k = 0; k < NN_MAX_HYPER; k++) c[k] = vset(step->c[k]);                                                            \
+        for (ptrdiff_t r = 0; r < rows; r++, g += ldg) {                                                                           \
+            const ptrdiff_t row = r * ldw;                                                                                         \
+            FOR_WORDS(n, {                                                                                                         \
+                vec slot[(SLOTS) + 1];                                                                                             \
+                for (int s = 0; s < (SLOTS); s++) slot[s] = vload_part(slots[s] + row + i, PART, tail);                            \
+                const vec new_w = NAME##_word(vload_part(w + row + i, PART, tail), vload_part(g + i, PART, tail) + 0.0f, slot, c); \
+                vstore_part(w + row + i, new_w, PART, tail);                                                                       \
+                for (int s = 0; s < (SLOTS); s++) vstore_part(slots[s] + row + i, slot[s], PART, tail);                            \
+                if (clear) vstore_part(g + i, vzero(), PART, tail);                                                                \
+            });                                                                                                                    \
+        }                                                                                                                          \
     }
 
 /* SGD: w -= lr g. hyper: learning_rate */

@@ -158,8 +158,8 @@ INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask 
 }
 
 /* Asks for a part of the rows that come next, as many as pairs that are worked on now, so that memory and arithmetic go on side by side: a core waits
- * for no more than some 20 lines at once. Part and block have the same place in a row. No short loops, whose ends would be guessed wrong: lines behind
- * the end of a part belong to the next one. */
+ * for no more than some 20 lines at once. Part and block have the same place in a row. No short loops, whose ends would be guessed wrong: lines
+ * behind the end of a part belong to the next one. */
 INLINE void prefetch_ahead(const nn_ahead *ahead, ptrdiff_t pair, ptrdiff_t pairs, ptrdiff_t i0, ptrdiff_t i1) {
     enum { LINE = 64 / sizeof(float) };
     for (ptrdiff_t r = pair; r < ahead->count; r += pairs) {
@@ -231,10 +231,10 @@ static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const fl
         sparse_forward_narrow(a, s, w, b, R, activation);
         return;
     }
-#define WORDS(N, PART, TAIL)                                                                                        \
-    {                                                                                                               \
+#define WORDS(N, PART, TAIL)                                                                                         \
+    {                                                                                                                \
         sparse_forward_words(N, PART, TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, R, relu, j ? NULL : ahead); \
-        j += (N) * VW;                                                                                              \
+        j += (N) * VW;                                                                                               \
     }
     while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
     while (j + 4 * VW <= n) WORDS(4, 0, none)

@@ -22,20 +22,21 @@ struct nn_workspace {
     bool pack;           /* there is room for packed weights */
     float *x;            /* (rows, inputs) */
     int lists_of;
-    nn_sparse *sparse;   /* the lists of lists_of workers, each its own */
-    uint64_t *moving;    /* (lists_of, words of a list's inputs): which of the first layer's slots are not all zero */
-    float *strip;        /* (inputs of NN_STRIP_BLOCKS blocks, outputs of the first layer): zeros between two steps */
-    float *panel;        /* (rows, outputs of the first layer), panel by panel */
-    float *packed;       /* w of the first layer and its slots, panel by panel, if asked for */
-    float **a, **dz;     /* per layer (rows, outputs) */
-    float *wt;           /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
-    float *gradient;     /* flat as params, if several_blocks */
+    nn_sparse *sparse; /* the lists of lists_of workers, each its own */
+    uint64_t *moving;  /* (lists_of, words of a list's inputs): which of the first layer's slots are not all zero */
+    float *strip;      /* (inputs of NN_STRIP_BLOCKS blocks, outputs of the first layer): zeros between two steps */
+    float *panel;      /* (rows, outputs of the first layer), panel by panel */
+    float *packed;     /* w of the first layer and its slots, panel by panel, if asked for */
+    float **a, **dz;   /* per layer (rows, outputs) */
+    float *wt;         /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
+    float *gradient;   /* flat as params, if several_blocks */
     float *row_loss, *weight, *values, *probability;
     int32_t *labels;
     void *memory, *lists;
 };
 
-/* Makes room for blocks of `rows` rows, with lists of rows of `longest` entries (0: without lists) for so many workers; keeps what is large enough. */
+/* Makes room for blocks of `rows` rows, with lists of rows of `longest` entries (0: without lists) for so many workers; keeps what is large enough.
+ */
 bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, int lists_of, bool pack);
 void nn_workspace_free(nn_workspace *ws);
 

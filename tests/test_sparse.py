@@ -201,7 +201,18 @@ def test_entries_changed_after_the_check_stay_inside(rng: np.random.Generator, d
     x.indices[:] = damage  # all of them, in all rows
     assert (rows.index == damage).all()
     for batch_size in (1, 7, 64, 200):
-        net.train(rows, y.astype(np.int32), None, None, 0, 200, batch_size, (1e-3, 0.9, 0.999, 1e-7), np.zeros(1), None)
+        net.train(
+            rows,
+            y.astype(np.int32),
+            None,
+            None,
+            0,
+            200,
+            batch_size,
+            (1e-3, 0.9, 0.999, 1e-7),
+            np.zeros(1),
+            None,
+        )
     out = np.empty((200, 3), np.float32)
     net.predict(rows, out, None)
     assert np.isfinite(out).all()

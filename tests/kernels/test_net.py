@@ -465,5 +465,7 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
             kernels.dense_backward_update(w1, b1, dz, x, rule, hyper(rule), memory[0], step, need_dx=False)
         return [w1, b1, w2, b2]
 
-    results = [result for f in (lambda: net_step(1), lambda: net_step(3), kernel_steps) for result in on_each_set(f)]
+    results = [
+        result for f in (lambda: net_step(1), lambda: net_step(3), kernel_steps) for result in on_each_set(f)
+    ]
     assert same_bits(results)
