@@ -18,12 +18,6 @@
 
 #define SMALL_NET 8192 /* floats: 32 KiB */
 
-/* Zeros of the first layer are skipped where less than this part of the inputs is not zero: lists cost some 7 cycles an entry and direction where the
- * dense tiles cost 2 (docs/roofline.md). */
-#define SKIP_DENSITY 0.35
-#define SKIP_SAMPLE 64
-#define SKIP_MIN_INPUTS 32
-
 #define HEAD_MIN_ROWS 24 /* fewer do not repay a gradient that is stored */
 
 /* So few rows are worker 0's alone, and then the small layers above the first are, too: their weights are updated sooner than they travel. */
@@ -546,19 +540,6 @@ leave:
     nn_float_mode_leave(mode);
 }
 
-/* Whether most of what the first layer multiplies with is zero. Looks at some rows, spread evenly; the answer changes the speed and nothing else. */
-static bool worth_skipping(const nn_net *net, const nn_data *data) {
-    const nn_layer *first = &net->layers[0];
-    if (!data->x) return true;
-    if (!first->dense) return false;
-    if (net->skip_choice >= 0) return net->skip_choice == 1;
-    if (first->inputs < SKIP_MIN_INPUTS || first->outputs < 2) return false;
-    const ptrdiff_t rows = data->n < SKIP_SAMPLE ? data->n : SKIP_SAMPLE;
-    ptrdiff_t nonzero = 0;
-    for (ptrdiff_t r = 0; r < rows; r++) nonzero += net->kernels->count_nonzero(data->x + data->n / rows * r * first->inputs, first->inputs);
-    return (double)nonzero < SKIP_DENSITY * (double)rows * (double)first->inputs;
-}
-
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size,
                    const double *hyper, double *totals, nn_poll poll, void *context, int64_t *batches) {
     const void *inputs = data->x ? (const void *)data->x : data->csr.value;
@@ -567,7 +548,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         net->seen_x = inputs;
         net->seen_n = data->n;
         net->seen_batch_size = batch_size;
-        net->skip_zeros = worth_skipping(net, data);
+        net->skip_zeros = nn_worth_skipping(net, data);
         net->pace = (nn_pace){.row_ns = {0.0, 0.0}};
     }
     const ptrdiff_t most = net->skip_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
@@ -615,7 +596,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
 }
 
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
-    const bool listed = !data->x;
+    const bool listed = !data->x; /* each worker would list all rows: that takes as long as to multiply with the zeros */
     /* A workspace with lists serves rows that are read where they lie as well. */
     const ptrdiff_t longest = !listed && net->workspace ? net->workspace->longest : nn_longest_row(net, data, listed);
     const ptrdiff_t most = longest ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, rows = data->n < most ? data->n : most;

@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-#define PREDICT_ROWS 96 /* rows that pass through the layers together in nn_predict; a multiple of the tiles */
+#define PREDICT_MIN_LISTED 8 /* rows; of fewer no zeros are skipped, to look for them takes as long */
+#define PREDICT_ROWS 96      /* rows that pass through the layers together in nn_predict; a multiple of the tiles */
 
 /* A call of nn_predict. Each worker takes whole blocks, one after the other, as they come. */
 typedef struct prediction {
@@ -18,7 +19,7 @@ typedef struct prediction {
     ptrdiff_t block, widest;
     float *buffers; /* two of block x widest for each worker */
     ptrdiff_t described, listed;
-    float *descriptions, *lists; /* of a CSR matrix, so many floats for each worker */
+    float *descriptions, *lists; /* where zeros are skipped, so many floats for each worker; else NULL */
     nn_poll poll;
     void *context;
     ptrdiff_t poll_rows;
@@ -39,13 +40,19 @@ static nn_sparse prediction_lists(prediction *p, int thread, bool *fits) {
     return s;
 }
 
-/* The first layer from rows [first, first + R) of a CSR matrix. */
+/* The first layer from rows [first, first + R) without their zeros. */
 static void predict_lists(const prediction *p, nn_sparse *lists, float *a, ptrdiff_t first, ptrdiff_t R) {
     const nn_layer *layer = &p->net->layers[0];
     const nn_kernels *k = p->net->kernels;
-    nn_csr_row rows[PREDICT_ROWS];
-    for (ptrdiff_t r = 0; r < R; r++) rows[r] = csr_row(&p->data->csr, first + r);
-    k->sparse_gather_csr(lists, rows, R);
+    if (p->data->x) {
+        const float *rows[PREDICT_ROWS];
+        for (ptrdiff_t r = 0; r < R; r++) rows[r] = p->data->x + (first + r) * layer->inputs;
+        k->sparse_gather(lists, rows, R);
+    } else {
+        nn_csr_row rows[PREDICT_ROWS];
+        for (ptrdiff_t r = 0; r < R; r++) rows[r] = csr_row(&p->data->csr, first + r);
+        k->sparse_gather_csr(lists, rows, R);
+    }
     k->sparse_forward(a, layer->outputs, lists, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL, R,
                       layer->outputs, layer->activation, NULL);
     if (!layer->activation->fused) layer->activation->forward(a, R, layer->outputs, layer->parameter);
@@ -99,7 +106,8 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
     bool fits = multiply(p.widest, 2 * p.block * threads, &floats);
     if (!fits) return status;
     p.buffers = malloc((size_t)floats * sizeof(float));
-    if (!data->x) {
+    const bool listed = !data->x || (data->n >= PREDICT_MIN_LISTED && nn_worth_skipping(net, data));
+    if (listed) {
         prediction_lists(&p, 0, &fits);
         ptrdiff_t described, listed;
         if (fits && multiply(p.described, threads, &described) && multiply(p.listed, threads, &listed)) {
@@ -107,7 +115,7 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
             p.lists = malloc((size_t)listed * sizeof(float));
         }
     }
-    if (p.buffers && (data->x || (p.descriptions && p.lists))) {
+    if (p.buffers && (!listed || (p.descriptions && p.lists))) {
         nn_pool_run(predict_worker, &p, threads);
         status = p.interrupted ? NN_INTERRUPTED : NN_OK;
     }

@@ -46,6 +46,9 @@ void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t lon
 /* Where they lie: the entries in `lists`, what describes them in the arena. Before there is memory (base NULL) only counts. */
 void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, bool *fits);
 
+/* Whether most of what the first layer multiplies with is zero, as far as some rows show; the answer changes the speed and nothing else. */
+bool nn_worth_skipping(const nn_net *net, const nn_data *data);
+
 /* Entries that a list must have room for in a row, 0 where there are no lists. */
 ptrdiff_t nn_longest_row(const nn_net *net, const nn_data *data, bool listed);
 

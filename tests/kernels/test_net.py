@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -464,6 +466,85 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
             dz = kernels.activation_backward(da, a, "relu")
             kernels.dense_backward_update(w1, b1, dz, x, rule, hyper(rule), memory[0], step, need_dx=False)
         return [w1, b1, w2, b2]
+
+    results = [
+        result for f in (lambda: net_step(1), lambda: net_step(3), kernel_steps) for result in on_each_set(f)
+    ]
+    assert same_bits(results)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 97, 500])
+@pytest.mark.parametrize("units", [1, 2, 130])
+def test_predictions_do_not_depend_on_skipped_zeros_or_neighbours(
+    on_each_set, rng: np.random.Generator, rows: int, units: int
+) -> None:
+    x = floats(rng, rows, 90)
+    x[rng.random(x.shape) < 0.85] = 0.0
+    net = _core.Net(90, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+    for tensor in net.tensors:
+        tensor[...] = floats(rng, *tensor.shape)
+
+    def predict(skip: bool) -> np.ndarray:
+        other = _core.Net(90, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+        other.params[...] = net.params
+        other.skip_zeros = skip
+        out = np.empty((rows, 3), np.float32)
+        other.predict(x, out, None)
+        return out
+
+    def one_by_one() -> np.ndarray:
+        out = np.empty((rows, 3), np.float32)
+        for r in range(rows):
+            net.predict(x[r : r + 1], out[r : r + 1], None)
+        return out
+
+    assert same_bits(
+        [
+            result
+            for f in (lambda: predict(True), lambda: predict(False), one_by_one)
+            for result in on_each_set(f)
+        ]
+    )
+
+
+@pytest.mark.parametrize("batch_size", [2, 9, 25, 100])
+def test_a_deep_net_has_the_bits_of_single_kernels(
+    on_each_set, rng: np.random.Generator, batch_size: int
+) -> None:
+    """Input gradients come from the weights as they lie or transposed, by the number of rows."""
+    sizes, activations = (20, 37, 30, 5), ("relu", "tanh", "linear")
+    x, y = floats(rng, batch_size, 20), floats(rng, batch_size, 5)
+    start = [t for a, b in pairwise(sizes) for t in (floats(rng, a, b) / 5, floats(rng, b))]
+
+    def net_step(threads: int) -> list[np.ndarray]:
+        before = _core.num_threads()
+        _core.set_num_threads(threads)
+        try:
+            net = _core.Net(
+                20, [(b, f, 0.0, True, True) for b, f in zip(sizes[1:], activations, strict=True)]
+            )
+            for tensor, value in zip(net.tensors, start, strict=True):
+                tensor[...] = value
+            net.compile("mean_squared_error", False, "sgd", ())
+            for _ in range(3):
+                net.train(x, y, None, None, 0, batch_size, batch_size, (0.01,), np.zeros(1), None)
+            return [tensor.copy() for tensor in net.tensors]
+        finally:
+            _core.set_num_threads(before)
+
+    def kernel_steps() -> list[np.ndarray]:
+        tensors = [value.copy() for value in start]
+        for step in (1, 2, 3):
+            outputs = [x]
+            for w, b, f in zip(tensors[::2], tensors[1::2], activations, strict=True):
+                outputs.append(kernels.dense_forward(outputs[-1], w, b, f))
+            _, dz = kernels.loss_value_and_gradient(outputs[-1], y, "mean_squared_error")
+            for layer in (2, 1, 0):
+                w, b = tensors[2 * layer : 2 * layer + 2]
+                dx = kernels.dense_backward_update(w, b, dz, outputs[layer], "sgd", (0.01,), (), step)
+                if layer:
+                    dz = kernels.activation_backward(dx, outputs[layer], activations[layer - 1])
+        return tensors
 
     results = [
         result for f in (lambda: net_step(1), lambda: net_step(3), kernel_steps) for result in on_each_set(f)
