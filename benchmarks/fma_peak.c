@@ -1,4 +1,5 @@
-/* What a core can do at most: independent fused multiply-adds in registers, and reading memory. Built and called by limits.py. */
+/* What a core can do at most: independent fused multiply-adds in registers, reading memory, and handing a line to another core. Built and called by
+ * limits.py. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,4 +35,13 @@ double read_floats(const float *x, int64_t n, float *sink) {
     }
     for (int l = 0; l < LANES; l++) *sink += sum[0][l] + sum[1][l] + sum[2][l] + sum[3][l];
     return 4.0 * (double)n;
+}
+
+/* Two threads, mine 0 and 1, hand a line to and fro. */
+double line_trips(int32_t *line, int32_t mine, int64_t rounds) {
+    for (int32_t r = 0; r < rounds; r++) {
+        while (__atomic_load_n(line, __ATOMIC_ACQUIRE) != 2 * r + mine) continue;
+        __atomic_store_n(line, 2 * r + mine + 1, __ATOMIC_RELEASE);
+    }
+    return (double)rounds;
 }

@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured: fused multiply-adds of a core, of all cores at once, and reading memory.
+"""What this machine can do at most, measured: fused multiply-adds of a core, of all cores at once, reading memory, and how far two cores are apart.
 
 The C code is compiled when it is run, for the instruction sets that this machine has; without a compiler there are no limits, and a message says so.
 """
@@ -24,6 +24,8 @@ WORDS = {"avx512": (64, "-mavx512f"), "avx2": (32, "-mavx2")}
 # -ffp-contract=fast: a product and a sum become one FMA. -ffast-math is not needed for that, and linked into a library it would flush denormals here.
 FLAGS = ("-O3", "-ffp-contract=fast", "-mfma", "-shared", "-fPIC")
 ROUNDS = 20_000_000
+TRIPS = 100_000
+BETWEEN_CORES = "line between two cores and back, ns"
 FLOATS = 1 << 26
 
 
@@ -37,7 +39,7 @@ def library(word: int, flag: str, folder: str) -> ctypes.CDLL:
         capture_output=True,
     )
     loaded = ctypes.CDLL(str(target))
-    for function in (loaded.fma_chains, loaded.read_floats):
+    for function in (loaded.fma_chains, loaded.read_floats, loaded.line_trips):
         function.restype = ctypes.c_double
     return loaded
 
@@ -61,8 +63,25 @@ def rate(call: Callable[[], float], threads: int) -> float:
     return best
 
 
+def round_trip(loaded: ctypes.CDLL) -> float:
+    """Nanoseconds for a line of memory to go from one core to another and back. On a virtual machine this changes from minute to minute, as its cores
+    are moved together or apart, and with it what a second worker is worth."""
+    line = ctypes.c_int32()
+
+    def go(mine: int) -> None:
+        loaded.line_trips(ctypes.byref(line), ctypes.c_int32(mine), ctypes.c_int64(TRIPS))
+
+    other = threading.Thread(target=go, args=(1,))
+    begin = time.perf_counter()
+    other.start()
+    go(0)
+    other.join()
+    return 1e9 * (time.perf_counter() - begin) / TRIPS
+
+
 def measure() -> dict[str, float]:
-    """GFLOP/s of one core for each instruction set and of all threads, GB/s from memory; empty where the code cannot be built."""
+    """GFLOP/s of one core for each instruction set and of all threads, GB/s from memory, the distance of two cores; empty where the code cannot be
+    built."""
     threads = nnfast.get_num_threads()
     sink = ctypes.c_float()
     found: dict[str, float] = {}
@@ -91,4 +110,6 @@ def measure() -> dict[str, float]:
             found[f"{name} GFLOP/s, {threads} threads"] = round(rate(chains, threads) / 1e9, 1)
             found.setdefault("memory GB/s, one thread", round(rate(read, 1) / 1e9, 1))
             found.setdefault(f"memory GB/s, {threads} threads", round(rate(read, threads) / 1e9, 1))
+            if threads > 1:
+                found.setdefault(BETWEEN_CORES, round(round_trip(loaded), 1))
     return found

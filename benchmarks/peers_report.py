@@ -17,6 +17,7 @@ import numpy as np
 
 from nnfast.plot.style import COLOURS, INK, finish, frame, panels, spread
 
+from .limits import BETWEEN_CORES
 from .peers import CONTESTANTS, LINES
 from .report import format_time, write_between
 from .workloads import WORKLOADS
@@ -132,6 +133,8 @@ def limits(result: Mapping[str, Any]) -> str:
         if which == "one thread":
             together = found[f"{what}, {result['machine']['threads']} threads"]
             lines.append(f"| {what} | {one:.1f} | {together:.1f} | {together / one:.2f} |")
+    if BETWEEN_CORES in found:
+        lines.append(f"| {BETWEEN_CORES} | | {found[BETWEEN_CORES]:.0f} | |")
     return "\n".join(lines)
 
 
