@@ -31,6 +31,7 @@ typedef struct nn_pace {
     double rows, ns;  /* of this stretch so far */
     double since;     /* ns since the last trial */
     double patience;  /* trials' lengths between two trials */
+    double last;      /* when that was, in ns */
     unsigned stretches;
     bool many, trial;
 } nn_pace;
