@@ -27,9 +27,8 @@ def set_num_threads(threads: int) -> None: ...
 def build_info() -> dict[str, str]: ...
 
 class SparseRows:
-    """A CSR matrix as the engine reads it: start (rows + 1,) int64, which is copied, index and value (entries,) int32 and
-    float32, which are not. Entry k of row r
-    is start[r] + k; index ascends in a row. A slice of rows shares the entries."""
+    """A CSR matrix as the engine reads it: start (rows + 1,) int64, which is copied, index and value (entries,) int32 and float32, which are not.
+    Entry k of row r is start[r] + k; index ascends in a row. A slice of rows shares the entries."""
 
     def __init__(
         self, start: NDArray[np.int64], index: NDArray[np.int32], value: Float32, inputs: int
