@@ -55,21 +55,24 @@ def steps_within(timed: Timed, budget: float) -> int:
 
 
 def serve(make: Maker, pipe: Connection) -> None:
-    """What the process of one contestant does: a task and a budget come in, seconds per step and the check go out; an error as its text. What has
-    been made ready once stays so."""
-    ready: dict[Task, tuple[Timed, int]] = {}
+    """What the process of one contestant does: a task and a budget come in, seconds per step and the check go out; an error as its text."""
+    current: Task | None = None
+    timed: Timed | None = None
+    count = 1
     while True:
         try:
             task, budget = pipe.recv()
         except EOFError:  # the contest is over
             return
         try:
-            if task not in ready:
+            if task != current:
+                current, timed = task, None
                 timed = make(task)
-                ready[task] = timed, steps_within(timed, budget)
-            timed, count = ready[task]
+                count = steps_within(timed, budget)
+            assert timed is not None, "the task could not be made ready"
             pipe.send((seconds(timed.run, count), timed.check, None))
         except Exception as error:  # a peer may fail in any way; the others go on
+            current = None
             pipe.send((0.0, None, f"{type(error).__name__}: {error}"[:300]))
 
 
@@ -109,27 +112,20 @@ class Contest:
             os.environ.update(before)
             self.pipes[name] = ours
 
-    def turn(
-        self, tasks: Mapping[str, Task], results: dict[str, Result], budget: float, counts: bool = True
-    ) -> None:
-        """One turn of those contestants that have a task. One that does not count makes ready and warms up."""
-        for name, task in tasks.items():
-            result = results.setdefault(name, Result())
-            if result.error:
-                continue
-            time.sleep(PAUSE)
-            try:
-                self.pipes[name].send((task, budget))
-                spent, result.check, result.error = self.pipes[name].recv()
-            except (EOFError, OSError):
-                result.error = "its process ended"
-                continue
-            if counts and not result.error:
-                result.samples.append(spent)
-
     def run(self, tasks: Mapping[str, Task], turns: int, budget: float) -> dict[str, Result]:
-        """All turns of a task, one after the other; the first turn warms up."""
-        results: dict[str, Result] = {}
-        for number in range(-1, turns):
-            self.turn(tasks, results, budget, counts=number >= 0)
+        """All turns of those contestants that have a task; the first turn warms up."""
+        results = {name: Result() for name in tasks}
+        for turn in range(-1, turns):
+            for name, task in tasks.items():
+                if results[name].error:
+                    continue
+                time.sleep(PAUSE)
+                try:
+                    self.pipes[name].send((task, budget))
+                    spent, results[name].check, results[name].error = self.pipes[name].recv()
+                except (EOFError, OSError):
+                    results[name].error = "its process ended"
+                    continue
+                if turn >= 0 and not results[name].error:
+                    results[name].samples.append(spent)
         return results

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,22 @@ def round_trip(loaded: ctypes.CDLL) -> float:
     return 1e9 * (time.perf_counter() - begin) / TRIPS
 
 
+@cache
+def trips() -> ctypes.CDLL | None:
+    """The C code for `round_trip`; None where it cannot be built."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return library(*WORDS["avx2"], folder)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+
+def between_cores() -> float | None:
+    """What `round_trip` finds now; None with one thread, or without a compiler."""
+    loaded = trips() if nnfast.get_num_threads() > 1 else None
+    return round(round_trip(loaded), 1) if loaded else None
+
+
 def measure() -> dict[str, float]:
     """GFLOP/s of one core for each instruction set and of all threads, GB/s from memory, the distance of two cores; empty where the code cannot be
     built."""
@@ -110,6 +127,6 @@ def measure() -> dict[str, float]:
             found[f"{name} GFLOP/s, {threads} threads"] = round(rate(chains, threads) / 1e9, 1)
             found.setdefault("memory GB/s, one thread", round(rate(read, 1) / 1e9, 1))
             found.setdefault(f"memory GB/s, {threads} threads", round(rate(read, threads) / 1e9, 1))
-            if threads > 1:
-                found.setdefault(BETWEEN_CORES, round(round_trip(loaded), 1))
+    if (distance := between_cores()) is not None:
+        found[BETWEEN_CORES] = distance
     return found

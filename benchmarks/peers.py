@@ -12,8 +12,6 @@ failed, and gets no time. How each is at its best:
 
 tf.keras and scikit-learn shuffle for themselves when they are timed; what is compared with the others is a run in order.
 
-A turn goes through all rows before the next one begins: on a shared machine a bad minute then costs many rows one turn each, and not a few rows all.
-
 The result is JSON: every sample, with machine, versions, threads, limits and command. `benchmarks.peers_report` makes a page and a picture of it.
 """
 
@@ -28,7 +26,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from statistics import median
@@ -37,7 +34,7 @@ from typing import Any, NamedTuple
 from nnfast import _core
 
 from . import environment, limits, workloads
-from .contest import Contest, Maker, Result, Timed
+from .contest import Contest, Maker, Timed
 from .workloads import RULES, WORKLOADS, Task
 
 QUICK = r"^(mnist sgd 32|wine (sgd|adam) 32|20-64-64-3 adam 32|mnist predict 1)$"
@@ -127,13 +124,6 @@ def numpy_contestant(task: Task) -> Timed:
 # JAX
 
 
-@cache
-def jax_data(name: str) -> tuple[Any, ...]:
-    import jax.numpy as jnp
-
-    return tuple(jnp.asarray(array) for array in workloads.data(name))
-
-
 def jax_contestant(task: Task) -> Timed:
     import jax
     import jax.numpy as jnp
@@ -178,7 +168,7 @@ def jax_contestant(task: Task) -> Timed:
         x = workloads.data(name)[0][:batch_size]
         jitted = jax.jit(lambda p, x: jax.nn.softmax(outputs(p, x)))
         return predictions(lambda: jitted(params, x).block_until_ready())
-    x, y = jax_data(name)
+    x, y = (jnp.asarray(array) for array in workloads.data(name))
     batch, per_epoch = batches(task)
     rows = jnp.asarray(workloads.order(name)[: per_epoch * batch].astype("int32").reshape(per_epoch, batch))
 
@@ -297,7 +287,9 @@ def keras_contestant(task: Task) -> Timed:
     )
     model.compile(optimizer, work.loss)
     batch, per_epoch = batches(task)
-    x, y = workloads.shuffled(name)
+    x, y = workloads.data(name)
+    rows = workloads.order(name)
+    x, y = x[rows], y[rows]
     first = batch * check_steps(task)
     model.fit(x[:first], y[:first], batch, shuffle=False, verbose=0)
     check = float(model.evaluate(*check_rows(name), verbose=0))
@@ -349,7 +341,8 @@ def sklearn_contestant(task: Task) -> Timed:
         "n_iter_no_change": np.inf,
     }
     model: Any = (MLPClassifier if work.classes else MLPRegressor)(**settings)
-    x, y = workloads.shuffled(name)
+    rows = workloads.order(name)
+    x, y = (array[rows] for array in workloads.data(name))
     target = y if work.classes else y.ravel()
     warnings.simplefilter("ignore")  # that an epoch is not enough to converge
     model.partial_fit(x[:batch], target[:batch], **({"classes": np.unique(y)} if work.classes else {}))
@@ -425,8 +418,10 @@ def disagreements(checks: Mapping[str, float], rule: str) -> dict[str, str]:
     }
 
 
-def row(task: Task, results: Mapping[str, Result]) -> dict[str, Any]:
+def row(task: Task, contest: Contest, names: list[str], turns: int, budget: float) -> dict[str, Any]:
     """One row of the result."""
+    before = limits.between_cores()
+    results = contest.run(dict.fromkeys(names, task), turns, budget)
     errors = {name: result.error for name, result in results.items() if result.error}
     name, rule, batch_size = task
     checks = {name: result.check for name, result in results.items() if result.check is not None}
@@ -441,6 +436,7 @@ def row(task: Task, results: Mapping[str, Result]) -> dict[str, Any]:
         "seconds": {name: result.samples for name, result in results.items() if name not in errors},
         "checks": checks,
         "errors": errors,
+        "between cores": [before, limits.between_cores()],
     }
 
 
@@ -505,7 +501,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure and write the JSON, anew after each turn."""
+    """Measure and write the JSON, anew after each row."""
     arguments = parse()
     names = installed(arguments.contestants)
     chosen = [task for task in workloads.TASKS if re.search(arguments.only, workloads.title(task))]
@@ -513,18 +509,19 @@ def main() -> None:
     print(json.dumps(result["limits"]), flush=True)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     contest = Contest({name: (CONTESTANTS[name].make, CONTESTANTS[name].environment) for name in names})
-    results: dict[Task, dict[str, Result]] = {task: {} for task in chosen}
-    for turn in range(-1, arguments.turns):
-        for task in chosen:
-            contest.turn(dict.fromkeys(names, task), results[task], arguments.budget, counts=turn >= 0)
-            print(f"turn {turn + 1} of {arguments.turns}, {workloads.title(task)}", flush=True)
-        result["rows"] = [row(task, found) for task, found in results.items()]
+    result["rows"] = []
+    begin = time.perf_counter()
+    for number, task in enumerate(chosen, 1):
+        found = row(task, contest, names, arguments.turns, arguments.budget)
+        result["rows"].append(found)
         arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    for task, found in zip(chosen, result["rows"], strict=True):
+        left = (time.perf_counter() - begin) * (len(chosen) - number) / number
         print(
-            f"{workloads.title(task)}: "
+            f"{number}/{len(chosen)} {workloads.title(task)}: "
             + ", ".join(f"{name} {1e6 * median(spent):.4g} µs" for name, spent in found["seconds"].items())
             + "".join(f"; {name}: {error}" for name, error in found["errors"].items())
+            + f" ({left / 60:.0f} min left)",
+            flush=True,
         )
     print(f"wrote {arguments.output}")
 

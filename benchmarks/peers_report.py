@@ -38,6 +38,7 @@ class Row(NamedTuple):
     flops: int | None
     seconds: dict[str, float]
     errors: dict[str, str]
+    between_cores: Sequence[float | None] = (None, None)
 
     @property
     def fastest(self) -> str | None:
@@ -67,7 +68,17 @@ def read(result: Mapping[str, Any]) -> list[Row]:
         for name, samples in row["seconds"].items():
             line = CONTESTANTS[name].line
             seconds[line] = min(median(samples), seconds.get(line, float("inf")))
-        rows.append(Row(row["net"], row["rule"], row["batch_size"], row["flops"], seconds, row["errors"]))
+        rows.append(
+            Row(
+                row["net"],
+                row["rule"],
+                row["batch_size"],
+                row["flops"],
+                seconds,
+                row["errors"],
+                row.get("between cores", (None, None)),
+            )
+        )
     return sorted(rows, key=lambda row: not row.lost)  # stable
 
 
@@ -81,8 +92,10 @@ def peak(result: Mapping[str, Any]) -> float | None:
 def table(rows: Sequence[Row], peak: float | None) -> str:
     """Markdown; a peer that has failed in a row is marked, one that did not take part has a dash."""
     lines = [
-        f"| net | task | batch | {OURS} | of the peak | fastest peer | ratio | " + " | ".join(PEERS) + " |",
-        "|---|---|---:|---:|---:|---:|---:|" + "---:|" * len(PEERS),
+        f"| net | task | batch | {OURS} | of the peak | ns between cores | fastest peer | ratio | "
+        + " | ".join(PEERS)
+        + " |",
+        "|---|---|---:|---:|---:|---:|---:|---:|" + "---:|" * len(PEERS),
     ]
     for row in rows:
         failed = {CONTESTANTS[name].line for name in row.errors}
@@ -104,6 +117,7 @@ def table(rows: Sequence[Row], peak: float | None) -> str:
             str(row.batch_size),
             cell(OURS, format_time(own) if own else None),
             cell(None, share),
+            cell(None, ", ".join(f"{ns:.0f}" for ns in row.between_cores if ns is not None)),
             cell(None, f"{best} {format_time(row.seconds[best])}" if best else None),
             cell(None, ratio(best)),
             *(cell(line, ratio(line)) for line in PEERS),

@@ -116,13 +116,6 @@ def order(name: str) -> NDArray[np.uint32]:
     return rows
 
 
-@cache
-def shuffled(name: str) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-    """The data in that order, for whoever does not."""
-    x, y = data(name)
-    return x[order(name)], y[order(name)]
-
-
 def weights(name: str) -> list[NDArray[np.float32]]:
     """Kernels and biases to begin with: Glorot-uniform. A net whose output starts dead would be measured doing nothing, so the last bias of a
     regression starts at 1."""

@@ -103,13 +103,16 @@ def test_only_an_adam_of_another_formula_may_differ_by_more() -> None:
 
 
 def test_who_disagrees_gets_no_time() -> None:
-    settled = {
-        "nnfast": contest.Result([1e-6], 2.0),
-        "JAX": contest.Result([2e-6], 2.0),
-        "tf.keras": contest.Result([1e-9], 7.0),
-        "scikit-learn": contest.Result([], None, "ImportError: broken"),
-    }
-    found = peers.row(("wine", "sgd", 0), settled)
+    class Settled:
+        def run(self, tasks: object, turns: int, budget: float) -> dict[str, contest.Result]:
+            return {
+                "nnfast": contest.Result([1e-6], 2.0),
+                "JAX": contest.Result([2e-6], 2.0),
+                "tf.keras": contest.Result([1e-9], 7.0),
+                "scikit-learn": contest.Result([], None, "ImportError: broken"),
+            }
+
+    found = peers.row(("wine", "sgd", 0), Settled(), [], 1, 0.1)
     assert list(found["seconds"]) == ["nnfast", "JAX"]
     assert list(found["errors"]) == ["scikit-learn", "tf.keras"]
     assert found["batch_size"] == 3673
