@@ -33,6 +33,7 @@ RESULT = {
             },
             "checks": {},
             "errors": {"PyTorch": "loss 3 where others have 2", "PyTorch, one thread": "its process ended"},
+            "between cores": [90.0, 430.0],
         }
         for batch_size, ours in ((8, 4e-6), (32, 2.5e-5))
     ],
@@ -144,7 +145,7 @@ def test_page() -> None:
     page = peers_report.page(RESULT)
     assert page.startswith("nnfast loses 1 of 2 rows to a peer.")
     assert (
-        "| mnist | sgd | 32 | 25.0 µs | 262% | JAX 20.0 µs | **0.80x** | **0.80x** | failed | - | - | 4.0x |"
+        "| mnist | sgd | 32 | 25.0 µs | 262% | 90, 430 | JAX 20.0 µs | **0.80x** | **0.80x** | failed | - | - | 4.0x |"
         in page
     )
     assert "| mnist | sgd | 8 | 4.0 µs |" in page
@@ -152,7 +153,7 @@ def test_page() -> None:
     assert "| avx2 GFLOP/s | 100.0 | 200.0 | 2.00 |" in page
     assert "`python -m benchmarks.peers --turns 3`. processor a processor;" in page
     table = [line for line in page.splitlines() if line.startswith(("| net", "|---|---|", "| mnist"))]
-    assert {line.count("|") for line in table} == {13}
+    assert {line.count("|") for line in table} == {14}
     assert "not measured" in peers_report.page({**RESULT, "limits": {}})
 
 
