@@ -15,7 +15,9 @@ from typing import Any
 
 from .environment import SLOWING
 
-PAUSE = 0.05  # seconds between two turns, for the threads of the other to go to sleep
+# Seconds between two turns, for the threads of the other to go to sleep: those of OpenBLAS spin for 2^28 ticks, a tenth of a second and more, and would
+# take a core from whoever comes next.
+PAUSE = 0.2
 
 Task = Any
 Maker = Callable[[Task], "Timed"]
