@@ -25,7 +25,7 @@ WORDS = {"avx512": (64, "-mavx512f"), "avx2": (32, "-mavx2")}
 # -ffp-contract=fast: a product and a sum become one FMA. -ffast-math is not needed for that, and linked into a library it would flush denormals here.
 FLAGS = ("-O3", "-ffp-contract=fast", "-mfma", "-shared", "-fPIC")
 ROUNDS = 20_000_000
-TRIPS = 100_000
+TRIPS = 20_000
 BETWEEN_CORES = "line between two cores and back, ns"
 FLOATS = 1 << 26
 
@@ -67,17 +67,20 @@ def rate(call: Callable[[], float], threads: int) -> float:
 def round_trip(loaded: ctypes.CDLL) -> float:
     """Nanoseconds for a line of memory to go from one core to another and back. On a virtual machine this changes from minute to minute, as its cores
     are moved together or apart, and with it what a second worker is worth."""
-    line = ctypes.c_int32()
+    best = float("inf")
+    for _ in range(5):  # whoever takes a core for a moment makes it longer, nobody makes it shorter
+        line = ctypes.c_int32()
 
-    def go(mine: int) -> None:
-        loaded.line_trips(ctypes.byref(line), ctypes.c_int32(mine), ctypes.c_int64(TRIPS))
+        def go(mine: int, line: ctypes.c_int32 = line) -> None:
+            loaded.line_trips(ctypes.byref(line), ctypes.c_int32(mine), ctypes.c_int64(TRIPS))
 
-    other = threading.Thread(target=go, args=(1,))
-    begin = time.perf_counter()
-    other.start()
-    go(0)
-    other.join()
-    return 1e9 * (time.perf_counter() - begin) / TRIPS
+        other = threading.Thread(target=go, args=(1,))
+        begin = time.perf_counter()
+        other.start()
+        go(0)
+        other.join()
+        best = min(best, 1e9 * (time.perf_counter() - begin) / TRIPS)
+    return best
 
 
 @cache
