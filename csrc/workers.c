@@ -24,7 +24,7 @@
 #define PATIENCE 8.0    /* trials' lengths until the next trial, at first; */
 #define PATIENT 128.0   /* twice as many after each one that changes nothing, up to this */
 #define DOUBT 0.3       /* how much a measurement counts that is worse than what was found before: someone may have taken a core for a moment */
-#define FORGET_NS 1e9   /* after so long without training, who uses the machine may have changed */
+#define FORGET_NS 1e9   /* after so long without training patience begins anew: who uses the machine may have changed */
 #define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
 
 static atomic_int num_threads = 1;
@@ -84,10 +84,7 @@ bool nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     if (pace->rows > 0.0) return pace->many; /* the stretch goes on */
     const double step = expected_ns(net, false) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
     if (pace->patience == 0.0) pace->patience = PATIENCE;
-    if (nn_now() - pace->last > FORGET_NS) {
-        pace->patience = PATIENCE;
-        pace->since = PATIENCE * length;
-    }
+    if (nn_now() - pace->last > FORGET_NS) pace->patience = PATIENCE;
     pace->many = pace->row_ns[0] == 0.0 || pace->row_ns[1] <= pace->row_ns[0];
     /* the first two stretches meet cold caches and new threads; what is not known yet is tried at once where that is short */
     pace->trial = pace->stretches >= 2 && ((pace->row_ns[0] == 0.0 && step <= TRIAL_NS) || pace->since >= pace->patience * length);
