@@ -109,10 +109,10 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
     const bool listed = !data->x || (data->n >= PREDICT_MIN_LISTED && nn_worth_skipping(net, data));
     if (listed) {
         prediction_lists(&p, 0, &fits);
-        ptrdiff_t described, listed;
-        if (fits && multiply(p.described, threads, &described) && multiply(p.listed, threads, &listed)) {
+        ptrdiff_t described, entries;
+        if (fits && multiply(p.described, threads, &described) && multiply(p.listed, threads, &entries)) {
             p.descriptions = malloc((size_t)described * sizeof(float));
-            p.lists = malloc((size_t)listed * sizeof(float));
+            p.lists = malloc((size_t)entries * sizeof(float));
         }
     }
     if (p.buffers && (!listed || (p.descriptions && p.lists))) {
