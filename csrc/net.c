@@ -486,7 +486,7 @@ static void pass_worker(void *context, int thread, int threads) {
     nn_ahead ahead[2];
     nn_block_rows rows;
     nn_panel panel;
-    nn_sparse *lists = &ws->sparse[thread];
+    nn_sparse *lists = pass->listed ? &ws->sparse[thread] : NULL;
     if (pass->listed) {
         panel = find_panel(pass, ws, thread, threads);
         if (pass->packed) copy_panel(pass, &panel, false);
@@ -511,9 +511,10 @@ static void pass_worker(void *context, int thread, int threads) {
             if (pass->listed) {
                 list_rows(&rows, pass, lists);
                 find_rows(&rows, pass, place + R, next);
-                /* half of the next rows are asked for now, the others during the update */
-                ahead[0] = (nn_ahead){rows.x, next / 2};
-                ahead[1] = (nn_ahead){rows.x + next / 2, next - next / 2};
+                /* half of the next rows are asked for now, a single one too, the others during the update */
+                const ptrdiff_t now = (next + 1) / 2;
+                ahead[0] = (nn_ahead){rows.x, now};
+                ahead[1] = (nn_ahead){rows.x + now, next - now};
                 part.ahead = data->x ? &ahead[1] : NULL;
                 forward_lists(pass, &panel, lists, R, data->x ? &ahead[0] : NULL);
             }
