@@ -131,24 +131,22 @@ def second_worker() -> None:
     print(
         f"\n| step | one worker, µs | {threads}, µs | ratio | ns between cores |\n|---|---:|---:|---:|---:|"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        loaded = limits.library(*limits.WORDS["avx2"], folder)
-        for name, rule in PAIRS:
-            for batch_size in workloads.WORKLOADS[name].batch_sizes:
-                runs = [workloads.steps(name, rule, "native", batch_size) for _ in range(2)]
-                spent: tuple[list[float], list[float]] = ([], [])
-                apart = limits.round_trip(loaded)
-                for turn in range(TURNS):
-                    for place in (0, 1) if turn % 2 else (1, 0):
-                        _core.set_num_threads(threads if place else 1)
-                        spent[place].append(1e6 * seconds(runs[place]))
-                one, all_of_them = median(spent[0]), median(spent[1])
-                print(
-                    f"| {workloads.title((name, rule, batch_size))} | {one:.4g} | {all_of_them:.4g} | {one / all_of_them:.2f} | "
-                    f"{apart:.0f}, {limits.round_trip(loaded):.0f} |",
-                    flush=True,
-                )
-    _core.set_num_threads(threads)
+    for name, rule in PAIRS:
+        for batch_size in workloads.WORKLOADS[name].batch_sizes:
+            runs = [workloads.steps(name, rule, "native", batch_size) for _ in range(2)]
+            spent: tuple[list[float], list[float]] = ([], [])
+            before = limits.between_cores()
+            for turn in range(TURNS):
+                for place in (0, 1) if turn % 2 else (1, 0):
+                    _core.set_num_threads(threads if place else 1)
+                    spent[place].append(1e6 * seconds(runs[place]))
+            one, all_of_them = median(spent[0]), median(spent[1])
+            _core.set_num_threads(threads)
+            print(
+                f"| {workloads.title((name, rule, batch_size))} | {one:.4g} | {all_of_them:.4g} | {one / all_of_them:.2f} | "
+                f"{before}, {limits.between_cores()} |",
+                flush=True,
+            )
 
 
 def around_the_training() -> None:

@@ -134,6 +134,7 @@ typedef struct nn_kernels {
     void (*head_gradient)(float *dw, float *db, float *dhead, bool go_on, const float *dz, const float *w, const float *x, const float *a,
                           ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1);
     ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);
+    bool (*all_finite)(const float *x, ptrdiff_t n);
     /* Lists of rows x[0], x[1] ..., and the same products from them. */
     void (*sparse_gather)(nn_sparse *s, const float *const *x, ptrdiff_t R);
     void (*sparse_gather_csr)(nn_sparse *s, const nn_csr_row *x, ptrdiff_t R);

@@ -19,6 +19,19 @@ static ptrdiff_t count_nonzero(const float *x, ptrdiff_t n) {
     return count;
 }
 
+/* x - x is +0 where x is finite, else NaN. */
+static bool all_finite(const float *x, ptrdiff_t n) {
+    ivec any = (ivec)vzero();
+    FOR_WORDS(n, {
+        const vec word = vload_part(x + i, PART, tail);
+        any |= (ivec)(word - word);
+    });
+    for (int lane = 0; lane < VW; lane++) {
+        if (any[lane]) return false;
+    }
+    return true;
+}
+
 #if defined(VEC_AVX512)
 /* One word of a pair to the end of a list: the numbers of the inputs that count and their values, closed up. Half a word at a time: a store that
  * crosses lines, as nearly all do here, costs as much as compressing, and half a word is mostly enough. */

@@ -135,6 +135,13 @@ bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t long
     if (ws && ws->rows >= rows && ws->several_blocks >= several_blocks && ws->longest >= longest && !ws->longest == !longest &&
         (!longest || ws->lists_of >= lists_of) && ws->pack >= pack)
         return true;
+    if (ws && !ws->longest == !longest) { /* what another kind of call will ask for again stays: training and evaluation take turns */
+        if (ws->rows > rows) rows = ws->rows;
+        if (ws->longest > longest) longest = ws->longest;
+        if (ws->lists_of > lists_of) lists_of = ws->lists_of;
+        several_blocks |= ws->several_blocks;
+        pack |= ws->pack;
+    }
     nn_workspace *larger = workspace_new(net, rows, several_blocks, longest, lists_of, pack);
     if (!larger) return false;
     nn_workspace_free(ws);

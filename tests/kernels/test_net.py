@@ -473,7 +473,22 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
     assert same_bits(results)
 
 
-@pytest.mark.parametrize("rows", [1, 7, 8, 9, 97, 500])
+def test_predictions_show_weights_that_are_not_finite(rng: np.random.Generator) -> None:
+    """Where zeros are skipped, too: the same for any number of rows."""
+    x = np.zeros((200, 100), dtype=np.float32)
+    x[:, 3] = 1.0
+    for bad in (np.nan, np.inf):
+        net = _core.Net(100, [(64, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+        for tensor in net.tensors:
+            tensor[...] = floats(rng, *tensor.shape) / 10
+        net.tensors[0][7, 5] = bad  # of an input that is always zero
+        for rows in (1, 16, 200):
+            out = np.empty((rows, 3), np.float32)
+            net.predict(x[:rows], out, None)
+            assert np.isnan(out).all()
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 97, 500])
 @pytest.mark.parametrize("units", [1, 2, 130])
 def test_predictions_do_not_depend_on_skipped_zeros_or_neighbours(
     on_each_set, rng: np.random.Generator, rows: int, units: int
