@@ -607,7 +607,7 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
                     .data = data,
                     .end = data->n,
                     .stop = data->n,
-                    .batch_size = rows,
+                    .batch_size = data->n < NN_BLOCK_ROWS ? data->n : NN_BLOCK_ROWS, /* so that totals do not depend on the blocks of a workspace */
                     .listed = listed,
                     .totals = totals,
                     .poll = poll,

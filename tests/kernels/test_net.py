@@ -565,3 +565,22 @@ def test_a_deep_net_has_the_bits_of_single_kernels(
         result for f in (lambda: net_step(1), lambda: net_step(3), kernel_steps) for result in on_each_set(f)
     ]
     assert same_bits(results)
+
+
+def test_totals_do_not_depend_on_what_was_trained_before(rng: np.random.Generator) -> None:
+    """Workspaces with lists have smaller blocks; losses that are far apart show in which order they were added."""
+    x, y = floats(rng, 400, 7), floats(rng, 400, 1) * np.float32(10.0) ** rng.integers(-3, 4, (400, 1))
+    y = y.astype(np.float32)
+
+    def totals(skip: bool) -> np.ndarray:
+        net = _core.Net(7, [(64, "sigmoid", 1.0, True, True), (1, "linear", 0.0, True, True)])
+        for i, tensor in enumerate(net.tensors):
+            tensor[...] = _core.uniform(tensor.size, 3, i).reshape(tensor.shape)
+        net.skip_zeros = skip
+        net.compile("mean_squared_error", False, "sgd", ())
+        net.train(x, y, None, None, 0, 64, 64, (0.0,), np.zeros(1), None)
+        found = np.zeros(1)
+        net.evaluate(x, y, None, found, None)
+        return found
+
+    assert totals(True) == totals(False)
