@@ -86,9 +86,11 @@ static bool is_headed(const nn_net *net, ptrdiff_t batch_size) {
            hidden->outputs > 1 && hidden->activation->gates;
 }
 
-/* Whether da of a layer's inputs comes from w itself: to turn dz and da costs less than to transpose w in each step, if the rows are few. */
+/* Whether da of a layer's inputs comes from w itself: to turn dz and da costs less than to transpose w in each step, if the rows are few and w is not
+ * small. */
 static bool is_turned(const nn_layer *layer, ptrdiff_t batch_size) {
-    return batch_size * (layer->inputs + layer->outputs) < layer->inputs * layer->outputs;
+    const ptrdiff_t weights = layer->inputs * layer->outputs;
+    return weights > WEIGHTS_OF_ONE && batch_size * (layer->inputs + layer->outputs) < weights;
 }
 
 /* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. */
