@@ -199,6 +199,7 @@ static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place,
     rows->count = R;
     for (ptrdiff_t r = 0; r < R; r++) {
         const ptrdiff_t row = source_row(pass, place + r);
+        if (data->y.labels) __builtin_prefetch(data->y.labels + row, 0, 3);
         if (data->x) {
             rows->x[r] = data->x + row * inputs;
             /* where its pages lie is looked up now, for many rows side by side; all its lines are asked for later */
@@ -425,7 +426,13 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         const float *start = part->first ? NULL : ws->gradient + layer->w;
         if (part->last) {
             k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step);
-            if (l && !is_turned(layer, pass->batch_size)) k->transpose(ws->wt + layer->w, w, I, O, first, last);
+            if (l && !is_turned(layer, pass->batch_size)) {
+                if (alone && part->first && !net->slots[0]) { /* the same update, of so few rows, costs less than to turn the weights */
+                    if (thread == 0) k->dense_dw_update(ws->wt + layer->w, slots, NULL, x, dz, R, O, I, 0, O, net->rule, part->step);
+                } else {
+                    k->transpose(ws->wt + layer->w, w, I, O, first, last);
+                }
+            }
         } else {
             k->dense_dw(ws->gradient + layer->w, start, dz, x, R, I, O, first, last);
         }
