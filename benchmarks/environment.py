@@ -39,11 +39,13 @@ def commit() -> str:
 
 
 def describe() -> dict[str, str]:
-    """Machine, versions, threads, commit: what stands under every table."""
+    """Machine, versions, threads, data, commit: what stands under every table."""
     import numpy as np
 
     import nnfast
     from nnfast import _core
+
+    from . import workloads
 
     return {
         "processor": processor(),
@@ -52,5 +54,6 @@ def describe() -> dict[str, str]:
         "compiler": _core.build_info()["compiler"],
         "Python": platform.python_version(),
         "NumPy": np.__version__,
+        "data": workloads.origin(),
         "commit": commit(),
     }

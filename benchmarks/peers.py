@@ -506,7 +506,7 @@ def main() -> None:
     names = installed(arguments.contestants)
     chosen = [task for task in workloads.TASKS if re.search(arguments.only, workloads.title(task))]
     result = circumstances(names, arguments.turns, arguments.budget)
-    print(json.dumps(result["limits"]), flush=True)
+    print(f"Data: {workloads.origin()}.", json.dumps(result["limits"]), sep="\n", flush=True)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     contest = Contest({name: (CONTESTANTS[name].make, CONTESTANTS[name].environment) for name in names})
     result["rows"] = []

@@ -83,6 +83,7 @@ def main() -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="do not write README.md")
     arguments = parser.parse_args()
+    print(f"Data: {workloads.origin()}.", flush=True)
     text = table(arguments.turns, arguments.budget)
     if arguments.dry_run:
         print(text)

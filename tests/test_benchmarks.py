@@ -70,6 +70,30 @@ def test_turns_go_on_when_a_contestant_fails_or_dies(
         assert results["other"].median is None
 
 
+def test_data_that_stand_in_for_the_published_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> None:
+        raise FileNotFoundError("no such file")
+
+    monkeypatch.setattr("nnfast.datasets.mnist.load_data", lost)
+    monkeypatch.setattr(
+        "nnfast.datasets.wine_quality.load_data", lambda: ((np.ones((4, 11)), np.ones(4)), None)
+    )
+    for cache in (workloads.published, workloads.data):
+        cache.cache_clear()
+    try:
+        assert workloads.origin() == "random in the place of mnist, which NNFAST_DATA_DIR does not have"
+        assert len(workloads.data("wine")[0]) == 4
+        assert len(workloads.data("mnist")[0]) == workloads.WORKLOADS["mnist"].rows
+        monkeypatch.setattr(
+            "nnfast.datasets.mnist.load_data", lambda: ((np.ones((4, 28, 28)), np.ones(4)), None)
+        )
+        workloads.published.cache_clear()
+        assert workloads.origin() == "MNIST and wine as published"
+    finally:
+        for cache in (workloads.published, workloads.data):
+            cache.cache_clear()
+
+
 def test_steps_within_a_budget_come_in_whole_units() -> None:
     asked: list[int] = []
 
