@@ -2,8 +2,8 @@
  *
  * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, layers, loss, input
  * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough.
- * Where zeros are skipped, the first layer is shared out by its outputs in both passes, and each worker makes the lists for itself: to make them is
- * cheaper than to fetch them from another core. */
+ * Where zeros are skipped in training, the first layer is shared out by its outputs in both passes, and each worker lists all rows for itself: to do
+ * that is cheaper than to fetch lists from another core. */
 
 #include "net.h"
 
@@ -160,6 +160,11 @@ static void prefetch_rows(const nn_pass *pass, ptrdiff_t place, ptrdiff_t count)
     for (; place < end; place++) prefetch(pass->data->x + source_row(pass, place) * inputs, inputs * (ptrdiff_t)sizeof(float));
 }
 
+/* The rows of a worker in a block of R: of fewer than there are workers, worker 0 has them. */
+static void share_rows(ptrdiff_t R, int thread, int threads, ptrdiff_t *r0, ptrdiff_t *r1) {
+    share(R, ROWS_OF_ONE, threads - 1 - thread, threads, r0, r1);
+}
+
 /* Copies rows [r0, r1) of a block of R rows, which begins at place `first`, out of the data: inputs (unless they are listed), targets, weights. */
 static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdiff_t R, ptrdiff_t r0, ptrdiff_t r1) {
     const nn_data *data = pass->data;
@@ -186,19 +191,23 @@ static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdi
     }
 }
 
-/* The rows of one block, where they lie in the data: what lists are made from. */
+/* Rows of one block, from its r0-th on, where they lie in the data: what lists are made from. */
 typedef struct nn_block_rows {
-    ptrdiff_t count;
+    ptrdiff_t r0, count;
     const float *x[NN_SPARSE_BLOCK_ROWS];
     nn_csr_row csr[NN_SPARSE_BLOCK_ROWS];
 } nn_block_rows;
 
-static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R) {
+/* What a worker lists of the R rows from `place` on: all in training, where it has some of the outputs for itself, else its rows. */
+static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
     const nn_data *data = pass->data;
     const ptrdiff_t inputs = pass->net->layers[0].inputs;
-    rows->count = R;
-    for (ptrdiff_t r = 0; r < R; r++) {
-        const ptrdiff_t row = source_row(pass, place + r);
+    ptrdiff_t r1 = R;
+    rows->r0 = 0;
+    if (!pass->train) share_rows(R, thread, threads, &rows->r0, &r1);
+    rows->count = r1 - rows->r0;
+    for (ptrdiff_t r = 0; r < rows->count; r++) {
+        const ptrdiff_t row = source_row(pass, place + rows->r0 + r);
         if (data->y.labels) __builtin_prefetch(data->y.labels + row, 0, 3);
         if (data->x) {
             rows->x[r] = data->x + row * inputs;
@@ -298,11 +307,12 @@ static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
 }
 
 /* The first layer's sums for all R rows of a block, of the outputs of this worker. */
-static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_sparse *lists, ptrdiff_t R, const nn_ahead *ahead) {
+/* The first layer of R listed rows, the first of which is the r0-th of its block. */
+static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_sparse *lists, ptrdiff_t r0, ptrdiff_t R, const nn_ahead *ahead) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
-    net->kernels->sparse_forward(panel->a, panel->lda, lists, panel->w, panel->ldw, layer->bias ? net->params + layer->b + panel->c0 : NULL, R,
-                                 panel->n, activation_of(net, 0), ahead);
+    net->kernels->sparse_forward(panel->a + r0 * panel->lda, panel->lda, lists, panel->w, panel->ldw,
+                                 layer->bias ? net->params + layer->b + panel->c0 : NULL, R, panel->n, activation_of(net, 0), ahead);
 }
 
 /* Rows [r0, r1) of the first layer from the panels of all workers. */
@@ -471,12 +481,12 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
         y.values = pass->train ? ws->values : data->y.values + place * K;
     }
     ptrdiff_t r0, r1;
-    share(R, ROWS_OF_ONE, threads - 1 - thread, threads, &r0, &r1); /* so that worker 0 has them if there are few */
+    share_rows(R, thread, threads, &r0, &r1);
     const ptrdiff_t together = rows_together(net, r1 - r0);
     for (; r0 < r1; r0 += together) {
         const ptrdiff_t r2 = r1 - r0 < together ? r1 : r0 + together;
         if (pass->train) gather(pass, ws, place, R, r0, r2);
-        if (pass->listed && threads > 1) join_panels(net, ws, r0, r2, threads);
+        if (pass->listed && pass->train && threads > 1) join_panels(net, ws, r0, r2, threads);
         forward_rows(net, ws, x, y, weight, r0, r2, pass->train, 1.0f / (float)B);
         if (pass->train && !pass->headed) backward_rows(net, ws, pass->batch_size, r0, r2);
     }
@@ -497,10 +507,10 @@ static void pass_worker(void *context, int thread, int threads) {
     nn_panel panel;
     nn_sparse *lists = pass->listed ? &ws->sparse[thread] : NULL;
     if (pass->listed) {
-        panel = find_panel(pass, ws, thread, threads);
+        panel = pass->train ? find_panel(pass, ws, thread, threads) : find_panel(pass, ws, 0, 1);
         if (pass->packed) copy_panel(pass, &panel, false);
         if (panel.moving) mark_moving(pass, &panel);
-        find_rows(&rows, pass, pass->start, block_rows(pass, pass->start));
+        find_rows(&rows, pass, pass->start, block_rows(pass, pass->start), thread, threads);
     }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
@@ -518,14 +528,15 @@ static void pass_worker(void *context, int thread, int threads) {
             }
             if (thread == 0) pass->unpolled += R;
             if (pass->listed) {
+                const ptrdiff_t r0 = rows.r0, count = rows.count;
                 list_rows(&rows, pass, lists);
-                find_rows(&rows, pass, place + R, next);
+                find_rows(&rows, pass, place + R, next, thread, threads);
                 /* half of the next rows are asked for now, a single one too, the others during the update */
-                const ptrdiff_t now = (next + 1) / 2;
+                const ptrdiff_t now = pass->train ? (rows.count + 1) / 2 : rows.count;
                 ahead[0] = (nn_ahead){rows.x, now};
-                ahead[1] = (nn_ahead){rows.x + now, next - now};
+                ahead[1] = (nn_ahead){rows.x + now, rows.count - now};
                 part.ahead = data->x ? &ahead[1] : NULL;
-                forward_lists(pass, &panel, lists, R, data->x ? &ahead[0] : NULL);
+                forward_lists(pass, &panel, lists, r0, count, data->x ? &ahead[0] : NULL);
             }
             nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;
@@ -606,7 +617,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
 }
 
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
-    const bool listed = !data->x; /* each worker would list all rows: that takes as long as to multiply with the zeros */
+    const bool listed = nn_forward_skips(net, data);
     /* A workspace with lists serves rows that are read where they lie as well. */
     const ptrdiff_t longest = !listed && net->workspace ? net->workspace->longest : nn_longest_row(net, data, listed);
     const ptrdiff_t most = longest ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, rows = data->n < most ? data->n : most;

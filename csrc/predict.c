@@ -8,8 +8,7 @@
 
 #include <stdlib.h>
 
-#define PREDICT_MIN_LISTED 16 /* rows; of fewer no zeros are skipped, to look for them takes as long */
-#define PREDICT_ROWS 96       /* rows that pass through the layers together in nn_predict; a multiple of the tiles */
+#define PREDICT_ROWS 96 /* rows that pass through the layers together in nn_predict; a multiple of the tiles */
 
 /* A call of nn_predict. Each worker takes whole blocks, one after the other, as they come. */
 typedef struct prediction {
@@ -106,10 +105,7 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
     bool fits = multiply(p.widest, 2 * p.block * threads, &floats);
     if (!fits) return status;
     p.buffers = malloc((size_t)floats * sizeof(float));
-    const nn_layer *first = &net->layers[0];
-    /* a skipped zero would hide a weight that is NaN or infinite */
-    const bool listed = !data->x || (data->n >= PREDICT_MIN_LISTED && nn_worth_skipping(net, data) &&
-                                     net->kernels->all_finite(net->params + first->w, first->inputs * first->outputs));
+    const bool listed = nn_forward_skips(net, data);
     if (listed) {
         prediction_lists(&p, 0, &fits);
         ptrdiff_t described, entries;

@@ -20,6 +20,7 @@
 #define SKIP_DENSITY 0.35
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
+#define SKIP_MIN_ROWS 16 /* of a forward pass; to look for the zeros of fewer takes as long */
 
 void *nn_alloc(size_t bytes) {
     const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : NN_CACHE_LINE;
@@ -165,6 +166,12 @@ bool nn_worth_skipping(const nn_net *net, const nn_data *data) {
     ptrdiff_t nonzero = 0;
     for (ptrdiff_t r = 0; r < rows; r++) nonzero += net->kernels->count_nonzero(data->x + data->n / rows * r * first->inputs, first->inputs);
     return (double)nonzero < SKIP_DENSITY * (double)rows * (double)first->inputs;
+}
+
+bool nn_forward_skips(const nn_net *net, const nn_data *data) {
+    const nn_layer *first = &net->layers[0];
+    return !data->x || (data->n >= SKIP_MIN_ROWS && nn_worth_skipping(net, data) &&
+                        net->kernels->all_finite(net->params + first->w, first->inputs * first->outputs));
 }
 
 nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t depth, ptrdiff_t inputs) {

@@ -49,6 +49,9 @@ void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptr
 /* Whether most of what the first layer multiplies with is zero, as far as some rows show; the answer changes the speed and nothing else. */
 bool nn_worth_skipping(const nn_net *net, const nn_data *data);
 
+/* Whether a forward pass on its own works on lists. A skipped zero would hide a weight that is NaN or infinite: never from dense rows then. */
+bool nn_forward_skips(const nn_net *net, const nn_data *data);
+
 /* Entries that a list must have room for in a row, 0 where there are no lists. */
 ptrdiff_t nn_longest_row(const nn_net *net, const nn_data *data, bool listed);
 

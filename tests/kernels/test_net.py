@@ -482,10 +482,53 @@ def test_predictions_show_weights_that_are_not_finite(rng: np.random.Generator) 
         for tensor in net.tensors:
             tensor[...] = floats(rng, *tensor.shape) / 10
         net.tensors[0][7, 5] = bad  # of an input that is always zero
+        net.compile("sparse_categorical_crossentropy", False, "sgd", ())
         for rows in (1, 16, 200):
-            out = np.empty((rows, 3), np.float32)
+            out, totals = np.empty((rows, 3), np.float32), np.zeros(1)
             net.predict(x[:rows], out, None)
             assert np.isnan(out).all()
+            net.evaluate(x[:rows], np.zeros(rows, np.int32), None, totals, None)
+            assert np.isnan(totals).all()
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 129, 500, 2500])
+@pytest.mark.parametrize("units", [1, 2, 130])
+def test_evaluation_does_not_depend_on_skipped_zeros_or_workers(
+    on_each_set, rng: np.random.Generator, rows: int, units: int
+) -> None:
+    """The loss from dense rows, with and without their zeros, and from a compressed matrix. 2,500 rows are worth several workers."""
+    x = floats(rng, rows, 90)
+    x[rng.random(x.shape) < 0.85] = 0.0
+    x[0, :5] = [1e-41, -1e-41, -0.0, 1e-38, -1e-38]  # denormals count as zeros, however they are met
+    x[rows // 2 + 1 : rows // 2 + 9] = 0.0
+    y = rng.integers(0, 3, rows).astype(np.int32)
+    start = [floats(rng, *shape) for shape in ((90, units), (units,), (units, 3), (3,))]
+
+    def evaluate(data: object, skip: bool, threads: int) -> np.ndarray:
+        before = _core.num_threads()
+        _core.set_num_threads(threads)
+        try:
+            net = _core.Net(90, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+            for tensor, value in zip(net.tensors, start, strict=True):
+                tensor[...] = value
+            net.skip_zeros = skip
+            net.compile("sparse_categorical_crossentropy", False, "sgd", ("sparse_categorical_accuracy",))
+            totals = np.zeros(2)
+            net.evaluate(data, y, None, totals, None)
+            return totals
+        finally:
+            _core.set_num_threads(before)
+
+    row, column = np.nonzero(x)
+    start_of_row = np.searchsorted(row, np.arange(rows + 1)).astype(np.int64)
+    compressed = _core.SparseRows(start_of_row, column.astype(np.int32), x[row, column], 90)
+    results = [
+        result
+        for data, skip in ((x, False), (x, True), (compressed, True))
+        for threads in (1, 2, 3, 5)
+        for result in on_each_set(lambda data=data, skip=skip, threads=threads: evaluate(data, skip, threads))
+    ]
+    assert same_bits(results)
 
 
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 97, 500])
