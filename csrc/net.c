@@ -306,8 +306,7 @@ static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
     }
 }
 
-/* The first layer's sums for all R rows of a block, of the outputs of this worker. */
-/* The first layer of R listed rows, the first of which is the r0-th of its block. */
+/* A worker's outputs of the first layer for R listed rows, the first of which is the r0-th of its block. */
 static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_sparse *lists, ptrdiff_t r0, ptrdiff_t R, const nn_ahead *ahead) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
