@@ -30,9 +30,9 @@ typedef struct nn_activation {
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
 
-/* A block of rows without their zeros, as sparse.h makes it: the lists of pairs of rows, block of inputs by block of inputs, and in each pair by
- * pair. */
+/* Rows without their zeros, as sparse.h makes them: the lists of pairs of rows, block of inputs by block of inputs, and in each pair by pair. */
 typedef struct nn_sparse {
+    ptrdiff_t rows;
     ptrdiff_t inputs;
     ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
     ptrdiff_t pairs;         /* room for so many, */
@@ -135,19 +135,19 @@ typedef struct nn_kernels {
                           ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1);
     ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);
     bool (*all_finite)(const float *x, ptrdiff_t n);
-    /* Lists of rows x[0], x[1] ..., and the same products from them. */
+    /* Lists of R rows x[0], x[1] ..., and the same products from `sections` of such lists, whose rows follow each other. */
     void (*sparse_gather)(nn_sparse *s, const float *const *x, ptrdiff_t R);
     void (*sparse_gather_csr)(nn_sparse *s, const nn_csr_row *x, ptrdiff_t R);
     /* n outputs: a (R, lda), w (I, ldw), b (n) or NULL. What a tile cannot do of the activation is left to the caller. ahead: NULL or what to
      * prefetch. */
-    void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R, ptrdiff_t n,
+    void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
                            const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz) */
-    void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n, const nn_ahead *ahead);
+    void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t n, const nn_ahead *ahead);
     /* The same gradient, given to the rule. strip (NN_STRIP_BLOCKS blocks, n): zeros, and zeros again afterwards. moving: one bit an input, set where
      * its slots are not all zero, which this keeps up; an input without is left alone. NULL: all move. */
     void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);
+                             int sections, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
     bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
 } nn_kernels;

@@ -122,6 +122,7 @@ typedef struct nn_pass {
     ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
     bool listed;        /* the first layer works on lists */
+    bool shared;        /* which the workers make together, for this stretch; else each for itself */
     bool headed;        /* the gradient of the hidden layer is formed where it is used */
     bool packed;        /* on packed weights, for this stretch */
     bool rests;         /* inputs without slots are left alone, in this stretch */
@@ -198,13 +199,16 @@ typedef struct nn_block_rows {
     nn_csr_row csr[NN_SPARSE_BLOCK_ROWS];
 } nn_block_rows;
 
-/* What a worker lists of the R rows from `place` on: all in training, where it has some of the outputs for itself, else its rows. */
+/* Whether a worker lists its own rows only: for all workers, or because it alone goes on with them. */
+static bool lists_own_rows(const nn_pass *pass) { return pass->shared || !pass->train; }
+
+/* What a worker lists of the R rows from `place` on. */
 static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
     const nn_data *data = pass->data;
     const ptrdiff_t inputs = pass->net->layers[0].inputs;
     ptrdiff_t r1 = R;
     rows->r0 = 0;
-    if (!pass->train) share_rows(R, thread, threads, &rows->r0, &r1);
+    if (lists_own_rows(pass)) share_rows(R, thread, threads, &rows->r0, &r1);
     rows->count = r1 - rows->r0;
     for (ptrdiff_t r = 0; r < rows->count; r++) {
         const ptrdiff_t row = source_row(pass, place + rows->r0 + r);
@@ -306,12 +310,18 @@ static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
     }
 }
 
-/* A worker's outputs of the first layer for R listed rows, the first of which is the r0-th of its block. */
-static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_sparse *lists, ptrdiff_t r0, ptrdiff_t R, const nn_ahead *ahead) {
+/* The lists of one block of rows: so many that follow each other. */
+typedef struct nn_lists {
+    nn_sparse *of;
+    int sections;
+} nn_lists;
+
+/* A worker's outputs of the first layer for listed rows, the first of which is the r0-th of its block. */
+static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_lists *lists, ptrdiff_t r0, const nn_ahead *ahead) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
-    net->kernels->sparse_forward(panel->a + r0 * panel->lda, panel->lda, lists, panel->w, panel->ldw,
-                                 layer->bias ? net->params + layer->b + panel->c0 : NULL, R, panel->n, activation_of(net, 0), ahead);
+    net->kernels->sparse_forward(panel->a + r0 * panel->lda, panel->lda, lists->of, lists->sections, panel->w, panel->ldw,
+                                 layer->bias ? net->params + layer->b + panel->c0 : NULL, panel->n, activation_of(net, 0), ahead);
 }
 
 /* Rows [r0, r1) of the first layer from the panels of all workers. */
@@ -330,6 +340,7 @@ typedef struct nn_part {
     ptrdiff_t R;
     bool first, last; /* of the batch */
     const nn_step *step;
+    nn_lists lists;
     const nn_ahead *ahead; /* to be asked for during the update */
 } nn_part;
 
@@ -369,7 +380,7 @@ static const float *panel_of_dz(const nn_workspace *ws, const nn_panel *panel, p
 }
 
 /* The same of the first layer's weights where zeros are skipped. */
-static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_sparse *lists, const nn_part *part) {
+static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_part *part) {
     const nn_kernels *k = net->kernels;
     const nn_layer *layer = &net->layers[0];
     const ptrdiff_t I = layer->inputs, n = panel->n;
@@ -377,14 +388,15 @@ static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, c
     const float *dz = panel_of_dz(ws, panel, part->R, layer->outputs, &ldz);
     if (layer->bias) update_bias(net, ws, layer, dz, ldz, part, panel->c0, panel->c0 + n);
     if (part->first && part->last) {
-        float *strip = ws->strip + NN_STRIP_BLOCKS * lists->block * panel->c0;
-        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, ldz, lists, part->R, n, net->rule, part->step, panel->moving, part->ahead);
+        float *strip = ws->strip + NN_STRIP_BLOCKS * part->lists.of->block * panel->c0;
+        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, ldz, part->lists.of, part->lists.sections, n, net->rule, part->step,
+                            panel->moving, part->ahead);
         return;
     }
     if (panel->moving) memset(panel->moving, 0xff, (size_t)(I + 63) / 64 * sizeof *panel->moving); /* which of them is not looked at here */
     float *gradient = ws->gradient + layer->w + I * panel->c0;
     if (part->first) memset(gradient, 0, (size_t)(I * n) * sizeof *gradient);
-    k->sparse_dw(gradient, dz, ldz, lists, part->R, n, part->ahead);
+    k->sparse_dw(gradient, dz, ldz, part->lists.of, part->lists.sections, n, part->ahead);
     if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step, false);
 }
 
@@ -423,7 +435,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
         ptrdiff_t first, last;
         if (l == 0 && pass->listed) {
-            update_lists(net, ws, panel, &ws->sparse[thread], part);
+            update_lists(net, ws, panel, part);
             continue;
         }
         const bool alone = l > 0 && R <= ROWS_OF_ONE && I * O <= WEIGHTS_OF_ONE;
@@ -504,12 +516,17 @@ static void pass_worker(void *context, int thread, int threads) {
     nn_ahead ahead[2];
     nn_block_rows rows;
     nn_panel panel;
-    nn_sparse *lists = pass->listed ? &ws->sparse[thread] : NULL;
+    const bool shared = pass->shared && threads > 1;
+    int turn = 0; /* shared lists of the next block are made while those of this one are in use */
     if (pass->listed) {
         panel = pass->train ? find_panel(pass, ws, thread, threads) : find_panel(pass, ws, 0, 1);
         if (pass->packed) copy_panel(pass, &panel, false);
         if (panel.moving) mark_moving(pass, &panel);
         find_rows(&rows, pass, pass->start, block_rows(pass, pass->start), thread, threads);
+        if (shared) {
+            list_rows(&rows, pass, &ws->sparse[threads - 1 - thread]);
+            nn_barrier_wait(&pass->barrier, thread, threads);
+        }
     }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
@@ -527,20 +544,26 @@ static void pass_worker(void *context, int thread, int threads) {
             }
             if (thread == 0) pass->unpolled += R;
             if (pass->listed) {
-                const ptrdiff_t r0 = rows.r0, count = rows.count;
-                list_rows(&rows, pass, lists);
+                const ptrdiff_t r0 = shared ? 0 : rows.r0;
+                if (shared) {
+                    part.lists = (nn_lists){&ws->sparse[turn * ws->lists_of], threads};
+                } else {
+                    part.lists = (nn_lists){&ws->sparse[thread], 1};
+                    list_rows(&rows, pass, part.lists.of);
+                }
                 find_rows(&rows, pass, place + R, next, thread, threads);
-                /* half of the next rows are asked for now, a single one too, the others during the update */
-                const ptrdiff_t now = pass->train ? (rows.count + 1) / 2 : rows.count;
+                /* of all rows half are asked for now, a single one too, the others during the update */
+                const ptrdiff_t now = lists_own_rows(pass) ? rows.count : (rows.count + 1) / 2;
                 ahead[0] = (nn_ahead){rows.x, now};
                 ahead[1] = (nn_ahead){rows.x + now, rows.count - now};
                 part.ahead = data->x ? &ahead[1] : NULL;
-                forward_lists(pass, &panel, lists, r0, count, data->x ? &ahead[0] : NULL);
+                forward_lists(pass, &panel, &part.lists, r0, data->x ? &ahead[0] : NULL);
             }
             nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;
             const nn_targets y = pass_rows(pass, ws, place, R, B, thread, threads);
-            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there */
+            if (shared) list_rows(&rows, pass, &ws->sparse[(turn = 1 - turn) * ws->lists_of + threads - 1 - thread]);
+            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there, and the next lists if they are shared */
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;
                 goto leave;
@@ -569,7 +592,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         net->seen_n = data->n;
         net->seen_batch_size = batch_size;
         net->skip_zeros = nn_worth_skipping(net, data);
-        net->pace = (nn_pace){.row_ns = {0.0, 0.0}};
+        net->pace = (nn_pace){.row_ns = {0.0}};
     }
     const ptrdiff_t most = net->skip_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
     *batches = 0;
@@ -599,16 +622,17 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .poll_rows = nn_rows_between_polls(net, 3)};
     const bool may_rest = net->skip_zeros && net->slots[0] && rule_rests(net, hyper);
     while (pass.stop < stop && pass.status == NN_OK && !pass.interrupted) {
-        const bool many = workers > 1 && nn_pace_choose(net, batch_size);
+        const nn_way way = workers > 1 ? nn_pace_choose(net, batch_size) : NN_ALONE;
         const ptrdiff_t rows = workers > 1 ? nn_pace_rows(net, batch_size) : stop - start;
         pass.start = pass.stop;
         pass.stop = stop - pass.start <= rows ? stop : pass.start + rows;
         pass.first_step = net->step;
         pass.rests = may_rest && (pass.stop - pass.start) / batch_size >= REST_BATCHES;
-        pass.packed = pack && many && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
+        pass.shared = pass.listed && way == NN_MANY_SHARE;
+        pass.packed = pack && way != NN_ALONE && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
         nn_barrier_zero(&pass.barrier, workers);
         const double begun = nn_now();
-        nn_pool_run(pass_worker, &pass, many ? workers : 1);
+        nn_pool_run(pass_worker, &pass, way == NN_ALONE ? 1 : workers);
         if (workers > 1) nn_pace_learn(&net->pace, pass.stop - pass.start, nn_now() - begun);
     }
     *batches = pass.batches;

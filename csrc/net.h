@@ -25,15 +25,20 @@ typedef struct nn_layer {
 
 typedef struct nn_workspace nn_workspace;
 
-/* What has been measured of one worker (0) and of many (1), and of the choice in use since it was made. */
+/* The ways to train: one worker; many; many, of which each lists some rows for all where zeros are skipped, and not all rows for itself. */
+typedef enum nn_way { NN_ALONE, NN_MANY, NN_MANY_SHARE, NN_WAYS } nn_way;
+extern const char *const nn_way_names[NN_WAYS];
+
+/* What has been measured of them, and of the one in use since it was chosen. */
 typedef struct nn_pace {
-    double row_ns[2]; /* 0: not known */
-    double rows, ns;  /* of this stretch so far */
-    double since;     /* ns since the last trial */
-    double patience;  /* trials' lengths between two trials */
-    double last;      /* when that was, in ns */
+    double row_ns[NN_WAYS]; /* 0: not known */
+    double rows, ns;        /* of this stretch so far */
+    double since;           /* ns since the last trial */
+    double patience;        /* trials' lengths between two trials */
+    double last;            /* when that was, in ns */
     unsigned stretches;
-    bool many, trial;
+    nn_way way, best; /* of this stretch; of all, as far as is known: where they differ, this is a trial */
+    nn_way tried;     /* in the last trial */
 } nn_pace;
 
 typedef struct nn_net {
@@ -51,6 +56,7 @@ typedef struct nn_net {
     const nn_metric **metrics;
     int64_t step;       /* updates made */
     int skip_choice;    /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
+    int way_choice;     /* an nn_way, for as many workers as a step is worth; -1: the fastest */
     const void *seen_x; /* the inputs that were last looked at for zeros, and what was found */
     ptrdiff_t seen_n, seen_batch_size;
     bool skip_zeros;

@@ -52,7 +52,7 @@ static void predict_lists(const prediction *p, nn_sparse *lists, float *a, ptrdi
         for (ptrdiff_t r = 0; r < R; r++) rows[r] = csr_row(&p->data->csr, first + r);
         k->sparse_gather_csr(lists, rows, R);
     }
-    k->sparse_forward(a, layer->outputs, lists, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL, R,
+    k->sparse_forward(a, layer->outputs, lists, 1, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL,
                       layer->outputs, layer->activation, NULL);
     if (!layer->activation->fused) layer->activation->forward(a, R, layer->outputs, layer->parameter);
 }

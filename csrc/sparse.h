@@ -78,6 +78,7 @@ INLINE ptrdiff_t list_pair(const int M, nn_sparse *s, ptrdiff_t at, uint16_t *to
 /* Makes the lists of rows x[0], x[1] ... */
 static void sparse_gather(nn_sparse *s, const float *const *x, ptrdiff_t R) {
     memset(s->touched, 0, (size_t)s->words * sizeof *s->touched);
+    s->rows = R;
     ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
     for (ptrdiff_t b = 0; b < s->blocks; b++) at[b] = b * s->room;
     for (ptrdiff_t r = 0; r < R; r += 2) {
@@ -97,6 +98,7 @@ static void sparse_gather(nn_sparse *s, const float *const *x, ptrdiff_t R) {
  * them since they were checked: an index that does not belong where it is ends its row. */
 static void sparse_gather_csr(nn_sparse *s, const nn_csr_row *x, ptrdiff_t R) {
     memset(s->touched, 0, (size_t)s->words * sizeof *s->touched);
+    s->rows = R;
     ptrdiff_t start[NN_SPARSE_MAX_BLOCKS];
     for (ptrdiff_t b = 0; b < s->blocks; b++) start[b] = b * s->room;
     for (ptrdiff_t r = 0; r < R; r += 2) {
@@ -175,37 +177,61 @@ INLINE void prefetch_ahead(const nn_ahead *ahead, ptrdiff_t pair, ptrdiff_t pair
     }
 }
 
-/* All blocks and pairs for N words of outputs. */
-INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
-                                 const float *b, ptrdiff_t R, bool relu, const nn_ahead *ahead) {
-    const ptrdiff_t pairs = (R + 1) / 2;
+/* Rows of all sections together, and pairs, of which the last of a section may be a single row. */
+INLINE ptrdiff_t count_rows(const nn_sparse *s, int sections) {
+    ptrdiff_t rows = 0;
+    for (int t = 0; t < sections; t++) rows += s[t].rows;
+    return rows;
+}
+INLINE ptrdiff_t count_pairs(const nn_sparse *s, int sections) {
+    ptrdiff_t pairs = 0;
+    for (int t = 0; t < sections; t++) pairs += (s[t].rows + 1) / 2;
+    return pairs;
+}
+
+/* The inputs [16 group, 16 group + 16) that any row touches. */
+INLINE unsigned touched_in(const nn_sparse *s, int sections, ptrdiff_t group) {
+    unsigned touched = 0;
+    for (int t = 0; t < sections; t++) touched |= s[t].touched[group];
+    return touched;
+}
+
+/* All blocks, sections and pairs for N words of outputs. */
+INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w,
+                                 ptrdiff_t ldw, const float *b, bool relu, const nn_ahead *ahead) {
+    const ptrdiff_t all = count_pairs(s, sections);
     for (ptrdiff_t block = 0; block < s->blocks; block++) {
         const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, lds = block ? lda : 0;
         const float *rows = w + i0 * ldw;
         const bool finish = relu && block + 1 == s->blocks;
-        ptrdiff_t at = block * s->room;
-        for (ptrdiff_t p = 0; p < pairs; p++) {
-            const ptrdiff_t count = s->count[block * s->pairs + p];
-            const int32_t *input = s->input + at;
-            const float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
-            float *out = a + 2 * p * lda;
-            const float *start = block ? out : b;
-            at += count;
-            if (ahead) prefetch_ahead(ahead, p, pairs, i0, i1);
-            if (2 * p + 1 < R) {
-                sparse_forward_tile(2, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
-            } else {
-                sparse_forward_tile(1, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
+        float *out = a;
+        ptrdiff_t done = 0;
+        for (const nn_sparse *t = s; t < s + sections; t++) {
+            const ptrdiff_t pairs = (t->rows + 1) / 2;
+            ptrdiff_t at = block * t->room;
+            for (ptrdiff_t p = 0; p < pairs; p++) {
+                const ptrdiff_t count = t->count[block * t->pairs + p];
+                const int32_t *input = t->input + at;
+                const float *v0 = t->value[0] + at, *v1 = t->value[1] + at, *start = block ? out : b;
+                at += count;
+                if (ahead) prefetch_ahead(ahead, done++, all, i0, i1);
+                if (2 * p + 1 < t->rows) {
+                    sparse_forward_tile(2, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
+                    out += 2 * lda;
+                } else {
+                    sparse_forward_tile(1, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
+                    out += lda;
+                }
             }
         }
     }
 }
 
 /* A layer of one output: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
-static void sparse_forward_narrow(float *a, const nn_sparse *s, const float *w, const float *b, ptrdiff_t R, const nn_activation *activation) {
+static void sparse_forward_narrow(float *a, const nn_sparse *s, const float *w, const float *b) {
     ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
     for (ptrdiff_t block = 0; block < s->blocks; block++) at[block] = block * s->room;
-    for (ptrdiff_t p = 0; p < (R + 1) / 2; p++) {
+    for (ptrdiff_t p = 0; p < (s->rows + 1) / 2; p++) {
         float lane[2][16] = {{0.0f}};
         for (ptrdiff_t block = 0; block < s->blocks; block++) {
             const ptrdiff_t end = at[block] + s->count[block * s->pairs + p];
@@ -215,31 +241,34 @@ static void sparse_forward_narrow(float *a, const nn_sparse *s, const float *w, 
             }
             at[block] = end;
         }
-        for (int m = 0; m < 2 && 2 * p + m < R; m++) {
+        for (int m = 0; m < 2 && 2 * p + m < s->rows; m++) {
             for (int half = 8; half; half /= 2) {
                 for (int i = 0; i < half; i++) lane[m][i] += lane[m][i + half];
             }
             a[2 * p + m] = lane[m][0] + (b ? b[0] : 0.0f) + 0.0f;
         }
     }
-    if (activation->fused == FINISH_RELU) activation->forward(a, R, 1, activation->parameter);
 }
 
-/* n outputs of all pairs: a (R, lda) from w (I, ldw) and b (n) or NULL. */
-static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t R, ptrdiff_t n,
+/* n outputs of all rows: a (R, lda) from w (I, ldw) and b (n) or NULL. */
+static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
                            const nn_activation *activation, const nn_ahead *ahead) {
     const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
     if (n == 0) return; /* more workers than outputs */
     if (ldw == 1) {
-        sparse_forward_narrow(a, s, w, b, R, activation);
+        for (int t = 0; t < sections; t++) {
+            sparse_forward_narrow(a, &s[t], w, b);
+            if (relu) activation->forward(a, s[t].rows, 1, activation->parameter);
+            a += s[t].rows;
+        }
         return;
     }
-#define WORDS(N, PART, TAIL)                                                                                         \
-    {                                                                                                                \
-        sparse_forward_words(N, PART, TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, R, relu, j ? NULL : ahead); \
-        j += (N) * VW;                                                                                               \
+#define WORDS(N, PART, TAIL)                                                                                                \
+    {                                                                                                                       \
+        sparse_forward_words(N, PART, TAIL, a + j, lda, s, sections, w + j, ldw, b ? b + j : NULL, relu, j ? NULL : ahead); \
+        j += (N) * VW;                                                                                                      \
     }
     while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
     while (j + 4 * VW <= n) WORDS(4, 0, none)
@@ -269,37 +298,48 @@ INLINE void sparse_dw_tile(const int M, const int N, const int part, vmask tail,
     }
 }
 
-/* The same of all pairs, for N words of dz (R, ldz). */
+/* The same of all pairs of a block of inputs, for N words of dz (R, ldz). */
 INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                            ptrdiff_t block, ptrdiff_t R, const nn_ahead *ahead) {
-    const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, pairs = (R + 1) / 2;
-    ptrdiff_t at = block * s->room;
-    for (ptrdiff_t p = 0; p < pairs; p++) {
-        if (ahead) prefetch_ahead(ahead, p, pairs, i0, i1);
-        const ptrdiff_t count = s->count[block * s->pairs + p];
-        const float *rows = dz + 2 * p * ldz;
-        if (2 * p + 1 < R) {
-            sparse_dw_tile(2, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
-        } else {
-            sparse_dw_tile(1, N, part, tail, g, ldg, rows, ldz, s->input + at, s->value[0] + at, s->value[1] + at, count);
+                            int sections, ptrdiff_t block, const nn_ahead *ahead) {
+    const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, all = count_pairs(s, sections);
+    ptrdiff_t done = 0;
+    for (const nn_sparse *t = s; t < s + sections; t++) {
+        const ptrdiff_t pairs = (t->rows + 1) / 2;
+        ptrdiff_t at = block * t->room;
+        for (ptrdiff_t p = 0; p < pairs; p++) {
+            if (ahead) prefetch_ahead(ahead, done++, all, i0, i1);
+            const ptrdiff_t count = t->count[block * t->pairs + p];
+            if (2 * p + 1 < t->rows) {
+                sparse_dw_tile(2, N, part, tail, g, ldg, dz, ldz, t->input + at, t->value[0] + at, t->value[1] + at, count);
+                dz += 2 * ldz;
+            } else {
+                sparse_dw_tile(1, N, part, tail, g, ldg, dz, ldz, t->input + at, t->value[0] + at, t->value[1] + at, count);
+                dz += ldz;
+            }
+            at += count;
         }
-        at += count;
     }
 }
 
 /* g (block, ldg) += the gradient of one block of inputs, n outputs. */
-static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t block, ptrdiff_t R, ptrdiff_t n,
+static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t block, ptrdiff_t n,
                             const nn_ahead *ahead) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_dw_words(SPARSE_N, 0, none, g + j, ldg, dz + j, ldz, s, block, R, j ? NULL : ahead);
-    for (; j + 4 * VW <= n; j += 4 * VW) sparse_dw_words(4, 0, none, g + j, ldg, dz + j, ldz, s, block, R, j ? NULL : ahead);
-    for (; j < n; j += VW) sparse_dw_words(1, 1, vtail(n - j), g + j, ldg, dz + j, ldz, s, block, R, j ? NULL : ahead);
+#define WORDS(N, PART, TAIL)                                                                           \
+    {                                                                                                  \
+        sparse_dw_words(N, PART, TAIL, g + j, ldg, dz + j, ldz, s, sections, block, j ? NULL : ahead); \
+        j += (N) * VW;                                                                                 \
+    }
+    while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
+    while (j + 4 * VW <= n) WORDS(4, 0, none)
+    while (j < n) WORDS(1, 1, vtail(n - j))
+#undef WORDS
 }
 
 /* dw (I, n) += xT dz (R, ldz) */
-static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, ptrdiff_t R, ptrdiff_t n, const nn_ahead *ahead) {
-    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, block, R, n, ahead);
+static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t n, const nn_ahead *ahead) {
+    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, n, ahead);
 }
 
 /* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. Backwards, because the forward pass has
@@ -335,10 +375,10 @@ static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn
 }
 
 /* w -= rate g; g = 0, of the inputs [i0, i1) that any row touches, N words. */
-INLINE void sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, float *g, ptrdiff_t ldg, const nn_sparse *s, ptrdiff_t i0,
-                      ptrdiff_t i1, vec rate) {
+INLINE void sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, float *g, ptrdiff_t ldg, const nn_sparse *s, int sections,
+                      ptrdiff_t i0, ptrdiff_t i1, vec rate) {
     for (ptrdiff_t group = i0; group < i1; group += 16) {
-        for (unsigned touched = s->touched[group / 16]; touched; touched &= touched - 1) {
+        for (unsigned touched = touched_in(s, sections, group / 16); touched; touched &= touched - 1) {
             const ptrdiff_t i = group + __builtin_ctz(touched);
             float *w_row = w + i * ldw, *g_row = g + (i - i0) * ldg;
             VKEEP_POINTER(w_row);
@@ -353,12 +393,12 @@ INLINE void sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff
     }
 }
 
-static void sparse_sgd(float *w, ptrdiff_t ldw, float *strip, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n, vec rate) {
+static void sparse_sgd(float *w, ptrdiff_t ldw, float *strip, const nn_sparse *s, int sections, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n, vec rate) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sgd_words(SPARSE_N, 0, none, w + j, ldw, strip + j, n, s, i0, i1, rate);
-    for (; j + 4 * VW <= n; j += 4 * VW) sgd_words(4, 0, none, w + j, ldw, strip + j, n, s, i0, i1, rate);
-    for (; j < n; j += VW) sgd_words(1, 1, vtail(n - j), w + j, ldw, strip + j, n, s, i0, i1, rate);
+    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sgd_words(SPARSE_N, 0, none, w + j, ldw, strip + j, n, s, sections, i0, i1, rate);
+    for (; j + 4 * VW <= n; j += 4 * VW) sgd_words(4, 0, none, w + j, ldw, strip + j, n, s, sections, i0, i1, rate);
+    for (; j < n; j += VW) sgd_words(1, 1, vtail(n - j), w + j, ldw, strip + j, n, s, sections, i0, i1, rate);
 }
 
 /* The first input in [i, end) that moves (or does not), or end. */
@@ -389,23 +429,25 @@ static void update_moving(float *w, ptrdiff_t ldw, float *const *slots, float *s
 /* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip: zeros, and zeros
  * again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules those that nothing has touched yet. */
 static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             ptrdiff_t R, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead) {
+                             int sections, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead) {
     const bool sgd = rule->fused == FINISH_SGD;
+    const ptrdiff_t R = count_rows(s, sections);
     if (sgd && R == 1) {
+        while (s->rows == 0) s++;
         sparse_sgd_single(w, ldw, dz, s, n, vset(step->c[0]));
         return;
     }
     if (moving) {
-        for (ptrdiff_t word = 0; word < s->words; word++) moving[word / 4] |= (uint64_t)s->touched[word] << word % 4 * 16;
+        for (ptrdiff_t word = 0; word < s->words; word++) moving[word / 4] |= (uint64_t)touched_in(s, sections, word) << word % 4 * 16;
     }
     /* few rows leave little in the strip: then it holds several blocks, so that the rule, which is slow to start, starts less often */
     const ptrdiff_t together = !sgd && R <= NN_STRIP_ROWS ? NN_STRIP_BLOCKS : 1;
     for (ptrdiff_t block = 0; block < s->blocks; block += together) {
         const ptrdiff_t i0 = block * s->block, i2 = i0 + together * s->block, i1 = i2 < s->inputs ? i2 : s->inputs;
         for (ptrdiff_t b = block; b < block + together && b < s->blocks; b++)
-            sparse_dw_block(strip + (b - block) * s->block * n, n, dz, ldz, s, b, R, n, ahead);
+            sparse_dw_block(strip + (b - block) * s->block * n, n, dz, ldz, s, sections, b, n, ahead);
         if (sgd) {
-            sparse_sgd(w, ldw, strip, s, i0, i1, n, vset(step->c[0]));
+            sparse_sgd(w, ldw, strip, s, sections, i0, i1, n, vset(step->c[0]));
         } else {
             update_moving(w, ldw, slots, strip, n, i0, i1, rule, step, moving);
         }

@@ -12,6 +12,7 @@
 #define POLL_WORK 50000000
 
 #define SKIP_MIN_OUTPUTS 32 /* that a worker must have for itself */
+#define SHARE_MIN_ROWS 16   /* the lists of fewer rows are not worth fetching from another core, however near */
 
 /* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 0.3 us a step. In multiply-adds,
  * of which a core makes some 60 in a nanosecond. */
@@ -26,6 +27,8 @@
 #define DOUBT 0.3       /* how much a measurement counts that is worse than what was found before: someone may have taken a core for a moment */
 #define FORGET_NS 1e9   /* after so long without training patience begins anew: who uses the machine may have changed */
 #define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
+
+const char *const nn_way_names[NN_WAYS] = {"alone", "many", "sharing"};
 
 static atomic_int num_threads = 1;
 
@@ -63,52 +66,77 @@ int nn_workers_for_step(const nn_net *net, ptrdiff_t B) {
     return !net->skip_zeros || workers <= most ? workers : most > 1 ? most : 1;
 }
 
-/* Which of one worker and many makes a row faster is measured as training goes on, because a model of the machine cannot know who else is using it: a
- * worker that waits for its core holds up all others at each barrier. A pass is cut into stretches of some milliseconds (of several calls, where a
- * call is shorter), and now and then the choice that is not in use gets one: soon after a change, seldom when nothing has changed for long, and never
- * for more than a small part of the time. Results do not depend on it. */
+/* Which way makes a row fastest is measured as training goes on, because a model of the machine cannot know who else is using it: a worker that waits
+ * for its core holds up all others at each barrier; nor how far its cores are apart, which decides whether lists are worth fetching. A pass is cut
+ * into stretches of some milliseconds (of several calls, where a call is shorter), and now and then a way that is not in use gets one: soon after a
+ * change, seldom when nothing has changed for long, and never for more than a small part of the time. Results do not depend on it. */
 double nn_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
 
-/* What a row takes with one worker or many, as far as is known. */
-static double expected_ns(const nn_net *net, bool many) {
+/* What a row takes in this way, as far as is known. */
+static double expected_ns(const nn_net *net, nn_way way) {
     const double *row_ns = net->pace.row_ns;
-    return row_ns[many] > 0.0 ? row_ns[many] : row_ns[!many] > 0.0 ? row_ns[!many] : (double)nn_work_of_row(net, 1) * GUESSED_NS;
+    double ns = row_ns[way];
+    for (int other = 0; other < NN_WAYS && ns == 0.0; other++) ns = row_ns[other];
+    return ns > 0.0 ? ns : (double)nn_work_of_row(net, 1) * GUESSED_NS;
 }
 
-bool nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
+/* The next way that is to be tried beside `best`: what is not known yet, else in turns. */
+static nn_way next_trial(const nn_pace *pace, int ways) {
+    nn_way next = pace->tried;
+    for (int i = 0; i < ways; i++) {
+        const nn_way way = (nn_way)((pace->best + 1 + i) % ways);
+        if (pace->row_ns[way] == 0.0) return way;
+    }
+    do next = (nn_way)((next + 1) % ways);
+    while (next == pace->best);
+    return next;
+}
+
+nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     nn_pace *pace = &net->pace;
-    if (pace->rows > 0.0) return pace->many; /* the stretch goes on */
-    const double step = expected_ns(net, false) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
+    if (net->way_choice >= 0) return pace->way = pace->best = (nn_way)net->way_choice;
+    if (pace->rows > 0.0) return pace->way; /* the stretch goes on */
+    const int ways = net->skip_zeros && batch_size >= SHARE_MIN_ROWS ? NN_WAYS : NN_MANY_SHARE;
+    const double step = expected_ns(net, NN_ALONE) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
     if (pace->patience == 0.0) pace->patience = PATIENCE;
     if (nn_now() - pace->last > FORGET_NS) pace->patience = PATIENCE;
-    pace->many = pace->row_ns[0] == 0.0 || pace->row_ns[1] <= pace->row_ns[0];
+    pace->best = NN_MANY;
+    bool all_known = true;
+    for (int way = 0; way < ways; way++) {
+        if (pace->row_ns[way] == 0.0)
+            all_known = false;
+        else if (pace->row_ns[pace->best] == 0.0 || pace->row_ns[way] < pace->row_ns[pace->best])
+            pace->best = (nn_way)way;
+    }
+    pace->way = pace->best;
     /* the first two stretches meet cold caches and new threads; what is not known yet is tried at once where that is short */
-    pace->trial = pace->stretches >= 2 && ((pace->row_ns[0] == 0.0 && step <= TRIAL_NS) || pace->since >= pace->patience * length);
-    if (pace->trial) pace->many = !pace->many;
-    return pace->many;
+    if (pace->stretches >= 2 && ((!all_known && step <= TRIAL_NS) || pace->since >= pace->patience * length))
+        pace->way = pace->tried = next_trial(pace, ways);
+    return pace->way;
 }
 
 ptrdiff_t nn_pace_rows(const nn_net *net, ptrdiff_t batch_size) {
     const nn_pace *pace = &net->pace;
-    const double left = (pace->trial ? TRIAL_NS : STRETCH_NS) - pace->ns;
-    return left > 0.0 ? ((ptrdiff_t)(left / expected_ns(net, pace->many)) / batch_size + 1) * batch_size : batch_size;
+    const double left = (pace->way == pace->best ? STRETCH_NS : TRIAL_NS) - pace->ns;
+    return left > 0.0 ? ((ptrdiff_t)(left / expected_ns(net, pace->way)) / batch_size + 1) * batch_size : batch_size;
 }
 
 void nn_pace_learn(nn_pace *pace, ptrdiff_t rows, double ns) {
+    const bool trial = pace->way != pace->best;
     pace->rows += (double)rows;
     pace->ns += ns;
     pace->last = nn_now();
-    if (pace->ns < 0.75 * (pace->trial ? TRIAL_NS : STRETCH_NS)) return;
-    double *known = &pace->row_ns[pace->many];
+    if (pace->ns < 0.75 * (trial ? TRIAL_NS : STRETCH_NS)) return;
+    double *known = &pace->row_ns[pace->way];
     const double row_ns = pace->ns / pace->rows, worse = row_ns < 2.0 * *known ? row_ns : 2.0 * *known;
     *known = pace->stretches < 2 || *known == 0.0 || row_ns < *known ? row_ns : *known + DOUBT * (worse - *known);
     pace->since += pace->ns;
-    if (pace->trial) {
-        const bool changes = *known < pace->row_ns[!pace->many];
+    if (trial) {
+        const bool changes = *known < pace->row_ns[pace->best];
         pace->since = 0.0;
         pace->patience = changes ? PATIENCE : pace->patience < PATIENT ? 2.0 * pace->patience : PATIENT;
     }

@@ -25,8 +25,8 @@ int nn_workers_for_step(const nn_net *net, ptrdiff_t B);
 
 ptrdiff_t nn_rows_between_polls(const nn_net *net, int passes);
 
-/* Whether the next rows of a pass are for many workers, how many rows until that is asked again, and what they have shown. */
-bool nn_pace_choose(nn_net *net, ptrdiff_t batch_size);
+/* The way of the next rows of a pass, how many rows until that is asked again, and what they have shown. */
+nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size);
 ptrdiff_t nn_pace_rows(const nn_net *net, ptrdiff_t batch_size);
 void nn_pace_learn(nn_pace *pace, ptrdiff_t rows, double ns);
 double nn_now(void);

@@ -84,7 +84,7 @@ static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool sever
     ws->longest = longest;
     ws->lists_of = lists_of;
     ws->pack = pack;
-    ws->sparse = calloc((size_t)lists_of, sizeof *ws->sparse);
+    ws->sparse = calloc(2 * (size_t)lists_of, sizeof *ws->sparse);
     ws->a = calloc((size_t)net->depth, sizeof *ws->a);
     ws->dz = calloc((size_t)net->depth, sizeof *ws->dz);
     if (!ws->a || !ws->dz || !ws->sparse) goto no_memory;
@@ -94,9 +94,9 @@ static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool sever
         ptrdiff_t used = 0, listed = 0;
         bool fits = true;
         if (longest) {
-            for (int worker = 0; worker < lists_of; worker++) {
-                nn_size_lists(&ws->sparse[worker], rows, inputs, longest, &fits);
-                nn_take_lists(&ws->sparse[worker], base, &used, lists, &listed, &fits);
+            for (int i = 0; i < 2 * lists_of; i++) {
+                nn_size_lists(&ws->sparse[i], rows, inputs, longest, &fits);
+                nn_take_lists(&ws->sparse[i], base, &used, lists, &listed, &fits);
             }
             ws->moving = (uint64_t *)take(base, &used, lists_of, ws->sparse[0].words / 2, &fits);
             ws->strip = take(base, &used, NN_STRIP_BLOCKS * ws->sparse[0].block, net->layers[0].outputs, &fits);
@@ -179,6 +179,7 @@ nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t 
     if (!net) return NULL;
     net->kernels = kernels;
     net->skip_choice = -1;
+    net->way_choice = -1;
     net->depth = depth;
     net->layers = calloc((size_t)depth, sizeof *net->layers);
     if (!net->layers) goto no_memory;

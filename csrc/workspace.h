@@ -22,7 +22,7 @@ struct nn_workspace {
     bool pack;           /* there is room for packed weights */
     float *x;            /* (rows, inputs) */
     int lists_of;
-    nn_sparse *sparse; /* the lists of lists_of workers, each its own */
+    nn_sparse *sparse; /* the lists of lists_of workers for one block of rows, and once more for the next */
     uint64_t *moving;  /* (lists_of, words of a list's inputs): which of the first layer's slots are not all zero */
     float *strip;      /* (inputs of NN_STRIP_BLOCKS blocks, outputs of the first layer): zeros between two steps */
     float *panel;      /* (rows, outputs of the first layer), panel by panel */

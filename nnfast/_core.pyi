@@ -14,6 +14,7 @@ ACTIVATIONS: dict[str, float | None]
 LOSSES: dict[str, str | None]
 """Name -> the activation whose logits it fuses with."""
 METRICS: tuple[str, ...]
+WAYS: tuple[str, ...]
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 """Update rule -> names of its hyperparameters, names of its slots."""
 
@@ -73,6 +74,12 @@ class Net:
         """Whether the zeros of the inputs are skipped in training: where they are many (None), wherever possible, never. Changes no bit."""
     @skip_zeros.setter
     def skip_zeros(self, value: bool | None) -> None: ...
+    @property
+    def way(self) -> str | None:
+        """How workers train together, a name in WAYS, as long as a step is worth several; None: in the way that is measured to be the fastest.
+        Changes no bit."""
+    @way.setter
+    def way(self, value: str | None) -> None: ...
     def train(
         self,
         x: Float32 | SparseRows,

@@ -91,7 +91,10 @@ cdef extern from "net.h" nogil:
         int64_t step
         ptrdiff_t metrics_count
         int skip_choice
+        int way_choice
         const void *seen_x
+    enum: NN_WAYS
+    const char *nn_way_names[]
     ctypedef struct nn_csr:
         const int64_t *start
         const int32_t *index
@@ -283,6 +286,7 @@ ACTIVATIONS = read_activations()
 LOSSES = read_losses()
 METRICS = read_metrics()
 RULES = read_rules()
+WAYS = tuple(nn_way_names[i].decode() for i in range(NN_WAYS))
 
 cdef dict activation_ids = {name: i for i, name in enumerate(ACTIVATIONS)}
 cdef dict loss_ids = {name: i for i, name in enumerate(LOSSES)}
@@ -566,6 +570,17 @@ cdef class Net:
     @skip_zeros.setter
     def skip_zeros(self, value):
         self.net.skip_choice = -1 if value is None else 1 if value else 0
+        self.net.seen_x = NULL
+
+    @property
+    def way(self):
+        return None if self.net.way_choice < 0 else WAYS[self.net.way_choice]
+
+    @way.setter
+    def way(self, value):
+        if value is not None and value not in WAYS:
+            raise ValueError(f"way: expected None or one of {', '.join(WAYS)}, received {value!r}")
+        self.net.way_choice = -1 if value is None else WAYS.index(value)
         self.net.seen_x = NULL
 
     cdef int inputs(self, nn_data *result, x) except -1:

@@ -269,6 +269,19 @@ def test_from_logits_of_a_linear_layer_is_the_link(isa: str, rng: np.random.Gene
     assert same_bits([totals, raw_totals])
 
 
+def test_a_way_that_does_not_exist_is_refused() -> None:
+    net = _core.Net(3, [(2, "linear", 0.0, True, True)])
+    assert net.way is None
+    with pytest.raises(
+        ValueError, match="way: expected None or one of alone, many, sharing, received 'both'"
+    ):
+        net.way = "both"
+    net.way = "sharing"
+    assert net.way == "sharing"
+    net.way = None
+    assert net.way is None
+
+
 def test_denormals_are_off_inside_and_the_mode_is_restored(isa: str) -> None:
     tiny = np.full(3, 1e-40, dtype=np.float32)
     w, velocity = np.ones(3, dtype=np.float32), tiny.copy()
@@ -333,7 +346,9 @@ def test_views_keep_the_net_alive() -> None:
     assert tensors[0].ctypes.data % 64 == tensors[1].ctypes.data % 64 == 0
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 8, 9, 31, 32, 33, 64, 100, 128, 129, 130, 260, 300])
+@pytest.mark.parametrize(
+    "batch_size", [1, 2, 3, 7, 8, 9, 13, 31, 32, 33, 64, 100, 128, 129, 130, 260, 299, 300]
+)
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
 def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
     on_each_set, rng: np.random.Generator, rule: str, batch_size: int
@@ -349,7 +364,7 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
     _core.shuffle(order, 5, 0)
     before = _core.num_threads()
 
-    def run(threads: int, skip: bool) -> list[np.ndarray]:
+    def run(threads: int, skip: bool, way: str | None) -> list[np.ndarray]:
         _core.set_num_threads(threads)
         net = _core.Net(
             150,
@@ -362,6 +377,7 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
         for i, tensor in enumerate(net.tensors):
             tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.3
         net.skip_zeros = skip
+        net.way = way
         net.compile(
             "sparse_categorical_crossentropy",
             False,
@@ -379,8 +395,12 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
         results = [
             result
             for threads in range(1, 6)
-            for skip in (False, True)
-            for result in on_each_set(lambda t=threads, s=skip: run(t, s))
+            for skip, way in (
+                (False, None),
+                (True, None),
+                *((True, way) for way in _core.WAYS[1:] if threads in (2, 3)),
+            )
+            for result in on_each_set(lambda t=threads, s=skip, w=way: run(t, s, w))
         ]
     finally:
         _core.set_num_threads(before)
@@ -404,20 +424,26 @@ def test_bits_of_a_long_call_do_not_depend_on_threads(
     y = rng.integers(0, 10, n).astype(np.int32)
     before = _core.num_threads()
 
-    def run(threads: int, skip: bool) -> bytes:
+    def run(threads: int, skip: bool, way: str | None) -> bytes:
         _core.set_num_threads(threads)
         net = _core.Net(inputs, [(144, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)])
         for i, tensor in enumerate(net.tensors):
             tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.2
         net.tensors[0][64:80] = -0.0
         net.skip_zeros = skip
+        net.way = way
         net.compile("sparse_categorical_crossentropy", False, rule, ())
         for _ in range(2):
             net.train(x, y, None, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
         return net.params.tobytes() + b"".join(slot.tobytes() for slot in net.slots)
 
     try:
-        results = {run(threads, skip) for threads in (1, 2, 3, 5) for skip in (False, True)}
+        results = {
+            run(threads, skip, way)
+            for threads in (1, 2, 3, 5)
+            for skip, way in ((False, None), (True, None), (True, "many"), (True, "sharing"))
+            if way is None or threads in (2, 3)
+        }
     finally:
         _core.set_num_threads(before)
     assert len(results) == 1
