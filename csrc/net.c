@@ -2,8 +2,8 @@
  *
  * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, layers, loss, input
  * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough.
- * Where zeros are skipped in training, the first layer is shared out by its outputs in both passes, and each worker lists all rows for itself: to do
- * that is cheaper than to fetch lists from another core. */
+ * Where zeros are skipped in training, the first layer is shared out by its outputs in both passes. Each worker lists all rows for itself, or some
+ * for all: what is cheaper depends on how far the cores are apart, and is measured (workers.c). */
 
 #include "net.h"
 
@@ -310,17 +310,66 @@ static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
     }
 }
 
-/* The lists of one block of rows: so many that follow each other. */
+/* The lists that a worker goes through for one block of rows: so many, whose rows follow each other from the r0-th on. */
 typedef struct nn_lists {
     nn_sparse *of;
     int sections;
+    ptrdiff_t r0;
 } nn_lists;
 
-/* A worker's outputs of the first layer for listed rows, the first of which is the r0-th of its block. */
-static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_lists *lists, ptrdiff_t r0, const nn_ahead *ahead) {
+/* What a worker keeps for its lists from block to block. */
+typedef struct nn_lister {
+    nn_block_rows rows;  /* that it lists next */
+    nn_ahead now, later; /* of those, what to ask for in the forward pass and in the update */
+    bool shared;
+    int turn; /* shared lists of the next block are made while those of this one are in use */
+} nn_lister;
+
+/* Where it puts them. Shared ones lie as the rows do, the last of which are worker 0's. */
+static nn_sparse *own_lists(const nn_lister *lister, const nn_workspace *ws, int thread, int threads) {
+    return lister->shared ? &ws->sparse[lister->turn * ws->lists_of + threads - 1 - thread] : &ws->sparse[thread];
+}
+
+/* For a block that begins at `place`. */
+static void begin_lists(nn_lister *lister, nn_pass *pass, ptrdiff_t place, int thread, int threads) {
+    lister->shared = pass->shared && threads > 1;
+    lister->turn = 0;
+    find_rows(&lister->rows, pass, place, block_rows(pass, place), thread, threads);
+    if (!lister->shared) return;
+    list_rows(&lister->rows, pass, own_lists(lister, pass->net->workspace, thread, threads));
+    nn_barrier_wait(&pass->barrier, thread, threads);
+}
+
+/* The lists of this block, which are made now unless they are shared, and what to get ready of the R rows from `place` on, the next ones. */
+static nn_lists use_lists(nn_lister *lister, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
+    const nn_workspace *ws = pass->net->workspace;
+    nn_block_rows *rows = &lister->rows;
+    nn_lists lists = {own_lists(lister, ws, thread, threads), 1, rows->r0};
+    if (lister->shared) {
+        lists = (nn_lists){&ws->sparse[lister->turn * ws->lists_of], threads, 0};
+    } else {
+        list_rows(rows, pass, lists.of);
+    }
+    find_rows(rows, pass, place, R, thread, threads);
+    /* of all rows half are asked for now, a single one too, the others during the update */
+    const ptrdiff_t now = lists_own_rows(pass) ? rows->count : (rows->count + 1) / 2;
+    lister->now = (nn_ahead){rows->x, now};
+    lister->later = (nn_ahead){rows->x + now, rows->count - now};
+    return lists;
+}
+
+/* Shared lists of the next block. */
+static void share_next_lists(nn_lister *lister, const nn_pass *pass, int thread, int threads) {
+    if (!lister->shared) return;
+    lister->turn = 1 - lister->turn;
+    list_rows(&lister->rows, pass, own_lists(lister, pass->net->workspace, thread, threads));
+}
+
+/* A worker's outputs of the first layer for all that is listed. */
+static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_lists *lists, const nn_ahead *ahead) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
-    net->kernels->sparse_forward(panel->a + r0 * panel->lda, panel->lda, lists->of, lists->sections, panel->w, panel->ldw,
+    net->kernels->sparse_forward(panel->a + lists->r0 * panel->lda, panel->lda, lists->of, lists->sections, panel->w, panel->ldw,
                                  layer->bias ? net->params + layer->b + panel->c0 : NULL, panel->n, activation_of(net, 0), ahead);
 }
 
@@ -513,20 +562,13 @@ static void pass_worker(void *context, int thread, int threads) {
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
     const nn_data *data = pass->data;
     nn_part part = {.R = 0};
-    nn_ahead ahead[2];
-    nn_block_rows rows;
+    nn_lister lister;
     nn_panel panel;
-    const bool shared = pass->shared && threads > 1;
-    int turn = 0; /* shared lists of the next block are made while those of this one are in use */
     if (pass->listed) {
         panel = pass->train ? find_panel(pass, ws, thread, threads) : find_panel(pass, ws, 0, 1);
         if (pass->packed) copy_panel(pass, &panel, false);
         if (panel.moving) mark_moving(pass, &panel);
-        find_rows(&rows, pass, pass->start, block_rows(pass, pass->start), thread, threads);
-        if (shared) {
-            list_rows(&rows, pass, &ws->sparse[threads - 1 - thread]);
-            nn_barrier_wait(&pass->barrier, thread, threads);
-        }
+        begin_lists(&lister, pass, pass->start, thread, threads);
     }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
@@ -535,7 +577,7 @@ static void pass_worker(void *context, int thread, int threads) {
         part.step = &step;
         if (pass->train) net->rule->prepare(&step, pass->hyper, ++t);
         for (ptrdiff_t done = 0; done < B; done += part.R) {
-            const ptrdiff_t place = first + done, R = part.R = block_rows(pass, place), next = block_rows(pass, place + R);
+            const ptrdiff_t place = first + done, R = part.R = block_rows(pass, place);
             part.first = done == 0;
             part.last = done + R == B;
             if (thread == 0 && pass->unpolled >= pass->poll_rows) {
@@ -544,25 +586,14 @@ static void pass_worker(void *context, int thread, int threads) {
             }
             if (thread == 0) pass->unpolled += R;
             if (pass->listed) {
-                const ptrdiff_t r0 = shared ? 0 : rows.r0;
-                if (shared) {
-                    part.lists = (nn_lists){&ws->sparse[turn * ws->lists_of], threads};
-                } else {
-                    part.lists = (nn_lists){&ws->sparse[thread], 1};
-                    list_rows(&rows, pass, part.lists.of);
-                }
-                find_rows(&rows, pass, place + R, next, thread, threads);
-                /* of all rows half are asked for now, a single one too, the others during the update */
-                const ptrdiff_t now = lists_own_rows(pass) ? rows.count : (rows.count + 1) / 2;
-                ahead[0] = (nn_ahead){rows.x, now};
-                ahead[1] = (nn_ahead){rows.x + now, rows.count - now};
-                part.ahead = data->x ? &ahead[1] : NULL;
-                forward_lists(pass, &panel, &part.lists, r0, data->x ? &ahead[0] : NULL);
+                part.lists = use_lists(&lister, pass, place + R, block_rows(pass, place + R), thread, threads);
+                part.ahead = data->x ? &lister.later : NULL;
+                forward_lists(pass, &panel, &part.lists, data->x ? &lister.now : NULL);
             }
             nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;
             const nn_targets y = pass_rows(pass, ws, place, R, B, thread, threads);
-            if (shared) list_rows(&rows, pass, &ws->sparse[(turn = 1 - turn) * ws->lists_of + threads - 1 - thread]);
+            if (pass->listed) share_next_lists(&lister, pass, thread, threads);
             nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there, and the next lists if they are shared */
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;

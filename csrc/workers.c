@@ -84,16 +84,17 @@ static double expected_ns(const nn_net *net, nn_way way) {
     return ns > 0.0 ? ns : (double)nn_work_of_row(net, 1) * GUESSED_NS;
 }
 
-/* The next way that is to be tried beside `best`: what is not known yet, else in turns. */
+/* What is to be tried beside the best way: one that is not known yet, else the others in turns. */
 static nn_way next_trial(const nn_pace *pace, int ways) {
-    nn_way next = pace->tried;
-    for (int i = 0; i < ways; i++) {
-        const nn_way way = (nn_way)((pace->best + 1 + i) % ways);
-        if (pace->row_ns[way] == 0.0) return way;
+    int next = pace->tried;
+    for (int i = 1; i < ways; i++) {
+        const int way = (pace->best + i) % ways;
+        if (pace->row_ns[way] == 0.0) return (nn_way)way;
     }
-    do next = (nn_way)((next + 1) % ways);
-    while (next == pace->best);
-    return next;
+    do {
+        next = (next + 1) % ways;
+    } while (next == (int)pace->best);
+    return (nn_way)next;
 }
 
 nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
@@ -104,13 +105,12 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     const double step = expected_ns(net, NN_ALONE) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
     if (pace->patience == 0.0) pace->patience = PATIENCE;
     if (nn_now() - pace->last > FORGET_NS) pace->patience = PATIENCE;
-    pace->best = NN_MANY;
+    pace->best = NN_MANY; /* as long as nothing is known */
     bool all_known = true;
     for (int way = 0; way < ways; way++) {
-        if (pace->row_ns[way] == 0.0)
-            all_known = false;
-        else if (pace->row_ns[pace->best] == 0.0 || pace->row_ns[way] < pace->row_ns[pace->best])
-            pace->best = (nn_way)way;
+        const double ns = pace->row_ns[way], least = pace->row_ns[pace->best];
+        if (ns == 0.0) all_known = false;
+        if (ns > 0.0 && (least == 0.0 || ns < least)) pace->best = (nn_way)way;
     }
     pace->way = pace->best;
     /* the first two stretches meet cold caches and new threads; what is not known yet is tried at once where that is short */
