@@ -122,28 +122,32 @@ def kernels_and_steps() -> None:
     _core.set_instruction_set(before[1])
 
 
-def second_worker() -> None:
-    """One worker against all, in turns, on every batch size of some nets; the distance of the cores, which decides, before and after."""
-    threads = nn.get_num_threads()
-    if threads < 2:
+def ways_to_train() -> None:
+    """One worker, several, several that share their lists of non-zeros, and what training chooses of these, in turns, on every batch size of some nets.
+    The distance of the cores, which decides, before and after. A step that is not worth several workers has one in every way."""
+    if nn.get_num_threads() < 2:
         print("one thread: nothing to compare")
         return
-    print(
-        f"\n| step | one worker, µs | {threads}, µs | ratio | ns between cores |\n|---|---:|---:|---:|---:|"
-    )
+    ways = [*_core.WAYS, None]
+    names = " | ".join(f"{way or 'as chosen'}, µs" for way in ways)
+    print(f"\n| step | {names} | alone / as chosen | ns between cores |\n|---|{'---:|' * (len(ways) + 2)}")
     for name, rule in PAIRS:
         for batch_size in workloads.WORKLOADS[name].batch_sizes:
-            runs = [workloads.steps(name, rule, "native", batch_size) for _ in range(2)]
-            spent: tuple[list[float], list[float]] = ([], [])
+            runs = []
+            for way in ways:
+                net = workloads.make_net(name, rule, "native")
+                assert isinstance(net, _core.Net)
+                net.way = way
+                runs.append(workloads.steps(name, rule, "native", batch_size, net))
+            spent: list[list[float]] = [[] for _ in ways]
             before = limits.between_cores()
             for turn in range(TURNS):
-                for place in (0, 1) if turn % 2 else (1, 0):
-                    _core.set_num_threads(threads if place else 1)
-                    spent[place].append(1e6 * seconds(runs[place]))
-            one, all_of_them = median(spent[0]), median(spent[1])
-            _core.set_num_threads(threads)
+                for place in range(len(ways)):
+                    at = (turn + place) % len(ways)
+                    spent[at].append(1e6 * seconds(runs[at]))
+            medians = [median(times) for times in spent]
             print(
-                f"| {workloads.title((name, rule, batch_size))} | {one:.4g} | {all_of_them:.4g} | {one / all_of_them:.2f} | "
+                f"| {workloads.title((name, rule, batch_size))} | {' | '.join(f'{value:.4g}' for value in medians)} | {medians[0] / medians[-1]:.2f} | "
                 f"{before}, {limits.between_cores()} |",
                 flush=True,
             )
@@ -189,7 +193,7 @@ def around_the_training() -> None:
             )
 
 
-PARTS = {"peak": kernels_and_steps, "threads": second_worker, "fit": around_the_training}
+PARTS = {"peak": kernels_and_steps, "threads": ways_to_train, "fit": around_the_training}
 
 
 def main() -> None:

@@ -32,13 +32,13 @@ extern const char *const nn_way_names[NN_WAYS];
 /* What has been measured of them, and of the one in use since it was chosen. */
 typedef struct nn_pace {
     double row_ns[NN_WAYS]; /* 0: not known */
+    int seen[NN_WAYS];      /* how often, up to SEEN (workers.c) */
     double rows, ns;        /* of this stretch so far */
     double since;           /* ns since the last trial */
     double patience;        /* trials' lengths between two trials */
     double last;            /* when that was, in ns */
-    unsigned stretches;
-    nn_way way, best; /* of this stretch; of all, as far as is known: where they differ, this is a trial */
-    nn_way tried;     /* in the last trial */
+    nn_way way, best;       /* of this stretch; of all, as far as is known: where they differ, this is a trial */
+    nn_way tried;           /* in the last trial */
 } nn_pace;
 
 typedef struct nn_net {

@@ -26,6 +26,7 @@
 #define PATIENT 128.0   /* twice as many after each one that changes nothing, up to this */
 #define DOUBT 0.3       /* how much a measurement counts that is worse than what was found before: someone may have taken a core for a moment */
 #define FORGET_NS 1e9   /* after so long without training patience begins anew: who uses the machine may have changed */
+#define SEEN 2          /* measurements until a way is known: the first meets cold caches, new threads and memory that was never touched */
 #define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
 
 const char *const nn_way_names[NN_WAYS] = {"alone", "many", "sharing"};
@@ -89,7 +90,7 @@ static nn_way next_trial(const nn_pace *pace, int ways) {
     int next = pace->tried;
     for (int i = 1; i < ways; i++) {
         const int way = (pace->best + i) % ways;
-        if (pace->row_ns[way] == 0.0) return (nn_way)way;
+        if (pace->seen[way] < SEEN) return (nn_way)way;
     }
     do {
         next = (next + 1) % ways;
@@ -109,12 +110,12 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     bool all_known = true;
     for (int way = 0; way < ways; way++) {
         const double ns = pace->row_ns[way], least = pace->row_ns[pace->best];
-        if (ns == 0.0) all_known = false;
+        if (pace->seen[way] < SEEN) all_known = false;
         if (ns > 0.0 && (least == 0.0 || ns < least)) pace->best = (nn_way)way;
     }
     pace->way = pace->best;
-    /* the first two stretches meet cold caches and new threads; what is not known yet is tried at once where that is short */
-    if (pace->stretches >= 2 && ((!all_known && step <= TRIAL_NS) || pace->since >= pace->patience * length))
+    /* what is not known yet is tried at once where that is short */
+    if (pace->seen[pace->best] >= SEEN && ((!all_known && step <= TRIAL_NS) || pace->since >= pace->patience * length))
         pace->way = pace->tried = next_trial(pace, ways);
     return pace->way;
 }
@@ -133,13 +134,14 @@ void nn_pace_learn(nn_pace *pace, ptrdiff_t rows, double ns) {
     if (pace->ns < 0.75 * (trial ? TRIAL_NS : STRETCH_NS)) return;
     double *known = &pace->row_ns[pace->way];
     const double row_ns = pace->ns / pace->rows, worse = row_ns < 2.0 * *known ? row_ns : 2.0 * *known;
-    *known = pace->stretches < 2 || *known == 0.0 || row_ns < *known ? row_ns : *known + DOUBT * (worse - *known);
+    const bool cold = pace->seen[pace->way] < SEEN;
+    *known = cold || row_ns < *known ? row_ns : *known + DOUBT * (worse - *known);
+    pace->seen[pace->way] += cold;
     pace->since += pace->ns;
     if (trial) {
         const bool changes = *known < pace->row_ns[pace->best];
         pace->since = 0.0;
-        pace->patience = changes ? PATIENCE : pace->patience < PATIENT ? 2.0 * pace->patience : PATIENT;
+        if (!cold) pace->patience = changes ? PATIENCE : pace->patience < PATIENT ? 2.0 * pace->patience : PATIENT;
     }
     pace->rows = pace->ns = 0.0;
-    pace->stretches++;
 }
