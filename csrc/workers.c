@@ -106,7 +106,9 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     const double step = expected_ns(net, NN_ALONE) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
     if (pace->patience == 0.0) pace->patience = PATIENCE;
     if (nn_now() - pace->last > FORGET_NS) pace->patience = PATIENCE;
-    pace->best = NN_MANY; /* as long as nothing is known */
+    /* As long as nothing is known: where zeros are skipped, weights stay with their worker, and many are slower hardly anywhere. A small dense net
+     * may be trained before it is known that its cores are far apart; long steps had rather be shared than wait until that is tried. */
+    pace->best = net->skip_zeros || step > TRIAL_NS ? NN_MANY : NN_ALONE;
     bool all_known = true;
     for (int way = 0; way < ways; way++) {
         const double ns = pace->row_ns[way], least = pace->row_ns[pace->best];
@@ -120,9 +122,15 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     return pace->way;
 }
 
+/* Of the stretch in hand: short for a trial, and for a first one without others, who would have to wake. */
+static double stretch_ns(const nn_pace *pace) {
+    const bool first = pace->way == NN_ALONE && pace->seen[NN_ALONE] < SEEN;
+    return pace->way == pace->best && !first ? STRETCH_NS : TRIAL_NS;
+}
+
 ptrdiff_t nn_pace_rows(const nn_net *net, ptrdiff_t batch_size) {
     const nn_pace *pace = &net->pace;
-    const double left = (pace->way == pace->best ? STRETCH_NS : TRIAL_NS) - pace->ns;
+    const double left = stretch_ns(pace) - pace->ns;
     return left > 0.0 ? ((ptrdiff_t)(left / expected_ns(net, pace->way)) / batch_size + 1) * batch_size : batch_size;
 }
 
@@ -131,7 +139,7 @@ void nn_pace_learn(nn_pace *pace, ptrdiff_t rows, double ns) {
     pace->rows += (double)rows;
     pace->ns += ns;
     pace->last = nn_now();
-    if (pace->ns < 0.75 * (trial ? TRIAL_NS : STRETCH_NS)) return;
+    if (pace->ns < 0.75 * stretch_ns(pace)) return;
     double *known = &pace->row_ns[pace->way];
     const double row_ns = pace->ns / pace->rows, worse = row_ns < 2.0 * *known ? row_ns : 2.0 * *known;
     const bool cold = pace->seen[pace->way] < SEEN;
