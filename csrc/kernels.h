@@ -32,7 +32,7 @@ typedef struct nn_activation {
 
 /* Rows without their zeros, as sparse.h makes them: the lists of pairs of rows, block of inputs by block of inputs, and in each pair by pair. */
 typedef struct nn_sparse {
-    ptrdiff_t rows;
+    ptrdiff_t rows; /* that are listed */
     ptrdiff_t inputs;
     ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
     ptrdiff_t pairs;         /* room for so many, */

@@ -106,8 +106,8 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     const double step = expected_ns(net, NN_ALONE) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
     if (pace->patience == 0.0) pace->patience = PATIENCE;
     if (nn_now() - pace->last > FORGET_NS) pace->patience = PATIENCE;
-    /* As long as nothing is known: where zeros are skipped, weights stay with their worker, and many are slower hardly anywhere. A small dense net
-     * may be trained before it is known that its cores are far apart; long steps had rather be shared than wait until that is tried. */
+    /* As long as nothing is known: where zeros are skipped, weights stay with their worker, and many are slower only for a few rows on cores that are
+     * far apart. A small dense net may be trained before that is known; long steps had rather be shared than wait until it is tried. */
     pace->best = net->skip_zeros || step > TRIAL_NS ? NN_MANY : NN_ALONE;
     bool all_known = true;
     for (int way = 0; way < ways; way++) {
