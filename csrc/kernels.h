@@ -30,32 +30,38 @@ typedef struct nn_activation {
     void (*backward)(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* dz may be da */
 } nn_activation;
 
-/* Rows without their zeros, as sparse.h makes them: the lists of pairs of rows, block of inputs by block of inputs, and in each pair by pair. */
-typedef struct nn_sparse {
-    ptrdiff_t rows; /* that are listed */
-    ptrdiff_t inputs;
-    ptrdiff_t block, blocks; /* inputs of a block, a multiple of 16; how many blocks */
-    ptrdiff_t pairs;         /* room for so many, */
-    ptrdiff_t entries, room; /* each with so many in a block at most; of all pairs in a block */
-    ptrdiff_t words;         /* (inputs + 15) / 16 and more: whole cache lines */
-    int32_t *input;          /* (blocks, room): inputs at which either row is not zero, in order, counted from the first of the block */
-    float *value[2];         /* (blocks, room): what the two rows have there */
-    int32_t *count;          /* (blocks, pairs): entries of each pair */
-    uint16_t *touched;       /* (words): the inputs that are listed, one bit each */
-} nn_sparse;
-
-#define NN_SPARSE_MARGIN 16     /* entries: a whole word is stored where less counts */
-#define NN_SPARSE_BLOCK 112     /* inputs: 64 outputs of them are 28 KiB of weights, seven lines of a row of x */
-#define NN_SPARSE_MAX_BLOCKS 32 /* wider inputs get wider blocks */
-#define NN_STRIP_ROWS 16        /* of so few rows, */
-#define NN_STRIP_BLOCKS 4       /* the gradients of so many blocks wait together */
-
 /* A row of a matrix in compressed form; index ascends. */
 typedef struct nn_csr_row {
     const int32_t *index;
     const float *value;
     ptrdiff_t length;
 } nn_csr_row;
+
+#define NN_FEW_ROWS 8    /* go pair by pair */
+#define NN_FEW_MARGIN 16 /* a whole word of them is stored */
+
+/* A block of rows of which most is zero: where they lie, and marks of what is not zero, or without their zeros. */
+typedef struct nn_sparse {
+    ptrdiff_t rows; /* up to NN_SPARSE_BLOCK_ROWS */
+    ptrdiff_t inputs;
+    ptrdiff_t words;       /* (inputs + 15) / 16 */
+    const float *const *x; /* NULL: rows of a CSR matrix */
+    const nn_csr_row *csr;
+    /* of x: */
+    ptrdiff_t height; /* of marks: room for so many rows, a multiple of 64 */
+    uint16_t *marks;  /* (words, height): which of 16 inputs of a row are not zero, one bit each */
+    int32_t *few;     /* (NN_FEW_ROWS / 2, inputs and NN_FEW_MARGIN): of so few rows, for each pair the inputs at which either is not zero */
+    ptrdiff_t length[NN_FEW_ROWS / 2];
+    uint64_t valid[2]; /* the rows that are there, one bit each */
+    /* of csr: */
+    ptrdiff_t block;   /* inputs that all rows pass before the next ones, a multiple of 64 */
+    uint16_t *touched; /* (words): the inputs that have a gradient, one bit each, while it is made; else zeros */
+} nn_sparse;
+
+#define NN_SPARSE_BLOCK 128     /* inputs: 64 outputs of them are 32 KiB of weights */
+#define NN_SPARSE_MAX_BLOCKS 32 /* wider inputs get wider blocks */
+#define NN_STRIP_ROWS 16        /* of so few rows, */
+#define NN_STRIP_BLOCKS 4       /* the gradients of so many blocks wait together */
 
 /* Rows that will be wanted soon, to be asked for little by little. */
 typedef struct nn_ahead {
@@ -133,21 +139,21 @@ typedef struct nn_kernels {
      * from w (H) of the head, x (R,I) and a (R,H). go_on: added to what is there. */
     void (*head_gradient)(float *dw, float *db, float *dhead, bool go_on, const float *dz, const float *w, const float *x, const float *a,
                           ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1);
-    ptrdiff_t (*count_nonzero)(const float *x, ptrdiff_t n);
+    /* Of n inputs those that are not zero, or have a neighbour that is not with which they are multiplied. */
+    ptrdiff_t (*count_grouped)(const float *x, ptrdiff_t n);
     bool (*all_finite)(const float *x, ptrdiff_t n);
-    /* Lists of R rows x[0], x[1] ..., and the same products from `sections` of such lists, whose rows follow each other. */
-    void (*sparse_gather)(nn_sparse *s, const float *const *x, ptrdiff_t R);
-    void (*sparse_gather_csr)(nn_sparse *s, const nn_csr_row *x, ptrdiff_t R);
+    /* Fills in the marks of s->rows rows s->x. */
+    void (*sparse_mark)(nn_sparse *s);
     /* n outputs: a (R, lda), w (I, ldw), b (n) or NULL. What a tile cannot do of the activation is left to the caller. ahead: NULL or what to
      * prefetch. */
-    void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
+    void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
                            const nn_activation *activation, const nn_ahead *ahead);
-    /* dw (I, n) += xT dz (R, ldz) */
-    void (*sparse_dw)(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t n, const nn_ahead *ahead);
+    /* dw (I, n) += xT dz (R, ldz); packed (R, n and up to a multiple of 16): scratch. */
+    void (*sparse_dw)(float *dw, float *packed, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t n, const nn_ahead *ahead);
     /* The same gradient, given to the rule. strip (NN_STRIP_BLOCKS blocks, n): zeros, and zeros again afterwards. moving: one bit an input, set where
      * its slots are not all zero, which this keeps up; an input without is left alone. NULL: all move. */
-    void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             int sections, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);
+    void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, float *packed, const float *dz, ptrdiff_t ldz, nn_sparse *s,
+                             ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);
     /* f(x) for n floats, f one of "exp", "log", "log1p", "tanh", "sigmoid"; false if there is no such function. For the tests. */
     bool (*math)(float *out, const float *in, ptrdiff_t n, const char *f);
 } nn_kernels;

@@ -2,8 +2,7 @@
  *
  * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, layers, loss, input
  * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough.
- * Where zeros are skipped in training, the first layer is shared out by its outputs in both passes. Each worker lists all rows for itself, or some
- * for all: what is cheaper depends on how far the cores are apart, and is measured (workers.c). */
+ * Where zeros are skipped in training, the first layer is shared out by its outputs in both passes, and each worker marks all rows for itself. */
 
 #include "net.h"
 
@@ -121,8 +120,7 @@ typedef struct nn_pass {
     ptrdiff_t origin, end;             /* of the whole call */
     ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
-    bool listed;        /* the first layer works on lists */
-    bool shared;        /* which the workers make together, for this stretch; else each for itself */
+    bool skips;         /* the first layer skips zeros */
     bool headed;        /* the gradient of the hidden layer is formed where it is used */
     bool packed;        /* on packed weights, for this stretch */
     bool rests;         /* inputs without slots are left alone, in this stretch */
@@ -145,7 +143,7 @@ static ptrdiff_t source_row(const nn_pass *pass, ptrdiff_t place) { return pass-
 /* Rows of the block that begins at `place`; 0 at the end of the stretch. */
 static ptrdiff_t block_rows(const nn_pass *pass, ptrdiff_t place) {
     if (place >= pass->stop) return 0;
-    const ptrdiff_t done = (place - pass->start) % pass->batch_size, left = pass->stop - place, most = pass->net->workspace->rows;
+    const ptrdiff_t done = (place - pass->start) % pass->batch_size, left = pass->stop - place, most = pass->net->workspace->has.rows;
     const ptrdiff_t R = pass->batch_size - done < left ? pass->batch_size - done : left;
     return R < most ? R : most;
 }
@@ -166,7 +164,8 @@ static void share_rows(ptrdiff_t R, int thread, int threads, ptrdiff_t *r0, ptrd
     share(R, ROWS_OF_ONE, threads - 1 - thread, threads, r0, r1);
 }
 
-/* Copies rows [r0, r1) of a block of R rows, which begins at place `first`, out of the data: inputs (unless they are listed), targets, weights. */
+/* Copies rows [r0, r1) of a block of R rows, which begins at place `first`, out of the data: inputs (unless they are read where they lie), targets,
+ * weights. */
 static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdiff_t R, ptrdiff_t r0, ptrdiff_t r1) {
     const nn_data *data = pass->data;
     const nn_net *net = pass->net;
@@ -175,10 +174,10 @@ static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdi
         next = r1 - r < PREFETCH_ROWS ? r1 : r + PREFETCH_ROWS;
         const ptrdiff_t place = first + r, rows = next - r;
         const uint32_t *order = pass->order ? pass->order + place : NULL;
-        if (!pass->listed && order) {
+        if (!pass->skips && order) {
             prefetch_rows(pass, next < r1 ? first + next : first + R + r0, PREFETCH_ROWS); /* the last ones look into the next block */
             net->kernels->gather(ws->x + r * inputs, data->x, order, rows, inputs);
-        } else if (!pass->listed) {
+        } else if (!pass->skips) {
             memcpy(ws->x + r * inputs, data->x + place * inputs, (size_t)(rows * inputs) * sizeof(float));
         }
         if (data->y.values && order) {
@@ -192,23 +191,20 @@ static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdi
     }
 }
 
-/* Rows of one block, from its r0-th on, where they lie in the data: what lists are made from. */
+/* Rows of one block, from its r0-th on, where they lie in the data. */
 typedef struct nn_block_rows {
     ptrdiff_t r0, count;
     const float *x[NN_SPARSE_BLOCK_ROWS];
     nn_csr_row csr[NN_SPARSE_BLOCK_ROWS];
 } nn_block_rows;
 
-/* Whether a worker lists its own rows only: for all workers, or because it alone goes on with them. */
-static bool lists_own_rows(const nn_pass *pass) { return pass->shared || !pass->train; }
-
-/* What a worker lists of the R rows from `place` on. */
+/* What a worker passes through the first layer of the R rows from `place` on: all, for its outputs, or without training its own, for all outputs. */
 static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
     const nn_data *data = pass->data;
     const ptrdiff_t inputs = pass->net->layers[0].inputs;
     ptrdiff_t r1 = R;
     rows->r0 = 0;
-    if (lists_own_rows(pass)) share_rows(R, thread, threads, &rows->r0, &r1);
+    if (!pass->train) share_rows(R, thread, threads, &rows->r0, &r1);
     rows->count = r1 - rows->r0;
     for (ptrdiff_t r = 0; r < rows->count; r++) {
         const ptrdiff_t row = source_row(pass, place + rows->r0 + r);
@@ -223,15 +219,6 @@ static void find_rows(nn_block_rows *rows, const nn_pass *pass, ptrdiff_t place,
             prefetch(rows->csr[r].index, rows->csr[r].length * (ptrdiff_t)sizeof(int32_t));
             prefetch(rows->csr[r].value, rows->csr[r].length * (ptrdiff_t)sizeof(float));
         }
-    }
-}
-
-static void list_rows(const nn_block_rows *rows, const nn_pass *pass, nn_sparse *lists) {
-    const nn_kernels *k = pass->net->kernels;
-    if (pass->data->x) {
-        k->sparse_gather(lists, rows->x, rows->count);
-    } else {
-        k->sparse_gather_csr(lists, rows->csr, rows->count);
     }
 }
 
@@ -251,12 +238,12 @@ static nn_panel find_panel(const nn_pass *pass, const nn_workspace *ws, int thre
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
     const ptrdiff_t I = layer->inputs, O = layer->outputs;
-    nn_panel panel = {.a = ws->a[0], .lda = O, .ldw = O, .moving = pass->rests ? ws->moving + thread * (ws->sparse[0].words / 4) : NULL};
+    nn_panel panel = {.a = ws->a[0], .lda = O, .ldw = O, .moving = pass->rests ? ws->moving + thread * ws->moving_words : NULL};
     ptrdiff_t c1;
     share(O, 16, thread, threads, &panel.c0, &c1);
     panel.n = c1 - panel.c0;
     if (threads > 1) {
-        panel.a = ws->panel + ws->rows * panel.c0;
+        panel.a = ws->panel + ws->has.rows * panel.c0;
         panel.lda = panel.n;
     }
     if (pass->packed) {
@@ -310,66 +297,42 @@ static void copy_panel(const nn_pass *pass, const nn_panel *panel, bool back) {
     }
 }
 
-/* The lists that a worker goes through for one block of rows: so many, whose rows follow each other from the r0-th on. */
-typedef struct nn_lists {
-    nn_sparse *of;
-    int sections;
-    ptrdiff_t r0;
-} nn_lists;
-
-/* What a worker keeps for its lists from block to block. */
-typedef struct nn_lister {
-    nn_block_rows rows;  /* that it lists next */
-    nn_ahead now, later; /* of those, what to ask for in the forward pass and in the update */
-    bool shared;
-    int turn; /* shared lists of the next block are made while those of this one are in use */
-} nn_lister;
-
-/* Where it puts them. Shared ones lie as the rows do, the last of which are worker 0's. */
-static nn_sparse *own_lists(const nn_lister *lister, const nn_workspace *ws, int thread, int threads) {
-    return lister->shared ? &ws->sparse[lister->turn * ws->lists_of + threads - 1 - thread] : &ws->sparse[thread];
-}
+/* What a worker keeps of the first layer's rows from block to block. */
+typedef struct nn_reader {
+    nn_block_rows rows[2]; /* of this block and of the next one, in turns */
+    int turn;
+    nn_ahead now, later; /* of the next one's, what to ask for in the forward pass and in the update */
+} nn_reader;
 
 /* For a block that begins at `place`. */
-static void begin_lists(nn_lister *lister, nn_pass *pass, ptrdiff_t place, int thread, int threads) {
-    lister->shared = pass->shared && threads > 1;
-    lister->turn = 0;
-    find_rows(&lister->rows, pass, place, block_rows(pass, place), thread, threads);
-    if (!lister->shared) return;
-    list_rows(&lister->rows, pass, own_lists(lister, pass->net->workspace, thread, threads));
-    nn_barrier_wait(&pass->barrier, thread, threads);
+static void begin_reading(nn_reader *reader, const nn_pass *pass, ptrdiff_t place, int thread, int threads) {
+    reader->turn = 0;
+    find_rows(&reader->rows[0], pass, place, block_rows(pass, place), thread, threads);
 }
 
-/* The lists of this block, which are made now unless they are shared, and what to get ready of the R rows from `place` on, the next ones. */
-static nn_lists use_lists(nn_lister *lister, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
-    const nn_workspace *ws = pass->net->workspace;
-    nn_block_rows *rows = &lister->rows;
-    nn_lists lists = {own_lists(lister, ws, thread, threads), 1, rows->r0};
-    if (lister->shared) {
-        lists = (nn_lists){&ws->sparse[lister->turn * ws->lists_of], threads, 0};
-    } else {
-        list_rows(rows, pass, lists.of);
-    }
-    find_rows(rows, pass, place, R, thread, threads);
+/* The rows of this block, and what to get ready of the R rows from `place` on, the next ones. */
+static const nn_block_rows *read_rows(nn_reader *reader, const nn_pass *pass, ptrdiff_t place, ptrdiff_t R, int thread, int threads) {
+    nn_sparse *s = &pass->net->workspace->sparse[thread];
+    const nn_block_rows *rows = &reader->rows[reader->turn];
+    nn_block_rows *next = &reader->rows[1 - reader->turn];
+    s->rows = rows->count;
+    s->x = pass->data->x ? rows->x : NULL;
+    s->csr = rows->csr;
+    if (s->x) pass->net->kernels->sparse_mark(s);
+    find_rows(next, pass, place, R, thread, threads);
+    reader->turn = 1 - reader->turn;
     /* of all rows half are asked for now, a single one too, the others during the update */
-    const ptrdiff_t now = lists_own_rows(pass) ? rows->count : (rows->count + 1) / 2;
-    lister->now = (nn_ahead){rows->x, now};
-    lister->later = (nn_ahead){rows->x + now, rows->count - now};
-    return lists;
+    const ptrdiff_t now = pass->train ? (next->count + 1) / 2 : next->count;
+    reader->now = (nn_ahead){next->x, now};
+    reader->later = (nn_ahead){next->x + now, next->count - now};
+    return rows;
 }
 
-/* Shared lists of the next block. */
-static void share_next_lists(nn_lister *lister, const nn_pass *pass, int thread, int threads) {
-    if (!lister->shared) return;
-    lister->turn = 1 - lister->turn;
-    list_rows(&lister->rows, pass, own_lists(lister, pass->net->workspace, thread, threads));
-}
-
-/* A worker's outputs of the first layer for all that is listed. */
-static void forward_lists(const nn_pass *pass, const nn_panel *panel, const nn_lists *lists, const nn_ahead *ahead) {
+/* A worker's outputs of the first layer for its rows. */
+static void forward_sparse(const nn_pass *pass, const nn_panel *panel, const nn_block_rows *rows, const nn_sparse *s, const nn_ahead *ahead) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
-    net->kernels->sparse_forward(panel->a + lists->r0 * panel->lda, panel->lda, lists->of, lists->sections, panel->w, panel->ldw,
+    net->kernels->sparse_forward(panel->a + rows->r0 * panel->lda, panel->lda, s, panel->w, panel->ldw,
                                  layer->bias ? net->params + layer->b + panel->c0 : NULL, panel->n, activation_of(net, 0), ahead);
 }
 
@@ -380,7 +343,7 @@ static void join_panels(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0,
         ptrdiff_t c0, c1;
         share(O, 16, thread, threads, &c0, &c1);
         for (ptrdiff_t r = r0; r < r1; r++)
-            memcpy(ws->a[0] + r * O + c0, ws->panel + ws->rows * c0 + r * (c1 - c0), (size_t)(c1 - c0) * sizeof(float));
+            memcpy(ws->a[0] + r * O + c0, ws->panel + ws->has.rows * c0 + r * (c1 - c0), (size_t)(c1 - c0) * sizeof(float));
     }
 }
 
@@ -389,7 +352,6 @@ typedef struct nn_part {
     ptrdiff_t R;
     bool first, last; /* of the batch */
     const nn_step *step;
-    nn_lists lists;
     const nn_ahead *ahead; /* to be asked for during the update */
 } nn_part;
 
@@ -417,35 +379,23 @@ static void update_columns(nn_net *net, ptrdiff_t place, float *gradient, const 
     net->rule->update(net->params + at, slots, gradient + at, ld, ld, rows, c1 - c0, step, false);
 }
 
-/* A worker's outputs of dz (R, O) of the first layer, and how far its rows lie apart. With several workers they are copied to where its own sums lay:
- * half of them come from other cores, and rows side by side fill the cache evenly. */
-static const float *panel_of_dz(const nn_workspace *ws, const nn_panel *panel, ptrdiff_t R, ptrdiff_t O, ptrdiff_t *ld) {
-    const float *dz = ws->dz[0] + panel->c0;
-    *ld = O;
-    if (panel->a == ws->a[0] || panel->n == O) return dz;
-    for (ptrdiff_t r = 0; r < R; r++) memcpy(panel->a + r * panel->n, dz + r * O, (size_t)panel->n * sizeof *dz);
-    *ld = panel->n;
-    return panel->a;
-}
-
 /* The same of the first layer's weights where zeros are skipped. */
-static void update_lists(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_part *part) {
+static void update_sparse(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_part *part, nn_sparse *s) {
     const nn_kernels *k = net->kernels;
     const nn_layer *layer = &net->layers[0];
-    const ptrdiff_t I = layer->inputs, n = panel->n;
-    ptrdiff_t ldz;
-    const float *dz = panel_of_dz(ws, panel, part->R, layer->outputs, &ldz);
-    if (layer->bias) update_bias(net, ws, layer, dz, ldz, part, panel->c0, panel->c0 + n);
+    const ptrdiff_t I = layer->inputs, O = layer->outputs, n = panel->n;
+    const float *dz = ws->dz[0] + panel->c0;
+    float *packed = ws->panel + ws->has.rows * panel->c0;
+    if (layer->bias) update_bias(net, ws, layer, dz, O, part, panel->c0, panel->c0 + n);
     if (part->first && part->last) {
-        float *strip = ws->strip + NN_STRIP_BLOCKS * part->lists.of->block * panel->c0;
-        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, dz, ldz, part->lists.of, part->lists.sections, n, net->rule, part->step,
-                            panel->moving, part->ahead);
+        float *strip = ws->strip + NN_STRIP_BLOCKS * s->block * panel->c0;
+        k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, packed, dz, O, s, n, net->rule, part->step, panel->moving, part->ahead);
         return;
     }
     if (panel->moving) memset(panel->moving, 0xff, (size_t)(I + 63) / 64 * sizeof *panel->moving); /* which of them is not looked at here */
     float *gradient = ws->gradient + layer->w + I * panel->c0;
     if (part->first) memset(gradient, 0, (size_t)(I * n) * sizeof *gradient);
-    k->sparse_dw(gradient, dz, ldz, part->lists.of, part->lists.sections, n, part->ahead);
+    k->sparse_dw(gradient, packed, dz, O, s, n, part->ahead);
     if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step, false);
 }
 
@@ -483,8 +433,8 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         float *w = net->params + layer->w, *slots[NN_MAX_SLOTS];
         for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
         ptrdiff_t first, last;
-        if (l == 0 && pass->listed) {
-            update_lists(net, ws, panel, part);
+        if (l == 0 && pass->skips) {
+            update_sparse(net, ws, panel, part, &ws->sparse[thread]);
             continue;
         }
         const bool alone = l > 0 && R <= ROWS_OF_ONE && I * O <= WEIGHTS_OF_ONE;
@@ -532,7 +482,7 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
     const nn_data *data = pass->data;
     const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
     /* What is trained on is gathered, what is only looked at is read where it lies. */
-    const float *x = pass->listed ? NULL : pass->train ? ws->x : data->x + place * inputs;
+    const float *x = pass->skips ? NULL : pass->train ? ws->x : data->x + place * inputs;
     const float *weight = !data->weight ? NULL : pass->train ? ws->weight : data->weight + place;
     nn_targets y = {NULL, NULL};
     if (data->y.labels) {
@@ -546,7 +496,7 @@ static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t pla
     for (; r0 < r1; r0 += together) {
         const ptrdiff_t r2 = r1 - r0 < together ? r1 : r0 + together;
         if (pass->train) gather(pass, ws, place, R, r0, r2);
-        if (pass->listed && pass->train && threads > 1) join_panels(net, ws, r0, r2, threads);
+        if (pass->skips && pass->train && threads > 1) join_panels(net, ws, r0, r2, threads);
         forward_rows(net, ws, x, y, weight, r0, r2, pass->train, 1.0f / (float)B);
         if (pass->train && !pass->headed) backward_rows(net, ws, pass->batch_size, r0, r2);
     }
@@ -562,13 +512,13 @@ static void pass_worker(void *context, int thread, int threads) {
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
     const nn_data *data = pass->data;
     nn_part part = {.R = 0};
-    nn_lister lister;
+    nn_reader reader;
     nn_panel panel;
-    if (pass->listed) {
+    if (pass->skips) {
         panel = pass->train ? find_panel(pass, ws, thread, threads) : find_panel(pass, ws, 0, 1);
         if (pass->packed) copy_panel(pass, &panel, false);
         if (panel.moving) mark_moving(pass, &panel);
-        begin_lists(&lister, pass, pass->start, thread, threads);
+        begin_reading(&reader, pass, pass->start, thread, threads);
     }
     for (ptrdiff_t first = pass->start; first < pass->stop; first += pass->batch_size) {
         const ptrdiff_t B = pass->stop - first < pass->batch_size ? pass->stop - first : pass->batch_size;
@@ -585,16 +535,15 @@ static void pass_worker(void *context, int thread, int threads) {
                 pass->interrupted = pass->poll && pass->poll(pass->context, place - pass->origin);
             }
             if (thread == 0) pass->unpolled += R;
-            if (pass->listed) {
-                part.lists = use_lists(&lister, pass, place + R, block_rows(pass, place + R), thread, threads);
-                part.ahead = data->x ? &lister.later : NULL;
-                forward_lists(pass, &panel, &part.lists, data->x ? &lister.now : NULL);
+            if (pass->skips) {
+                const nn_block_rows *rows = read_rows(&reader, pass, place + R, block_rows(pass, place + R), thread, threads);
+                part.ahead = data->x ? &reader.later : NULL;
+                forward_sparse(pass, &panel, rows, &ws->sparse[thread], data->x ? &reader.now : NULL);
             }
             nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
             if (pass->interrupted) goto leave;
             const nn_targets y = pass_rows(pass, ws, place, R, B, thread, threads);
-            if (pass->listed) share_next_lists(&lister, pass, thread, threads);
-            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there, and the next lists if they are shared */
+            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there */
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;
                 goto leave;
@@ -629,8 +578,13 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
     *batches = 0;
     const int workers = nn_workers_for_step(net, batch_size);
     const bool pack = net->skip_zeros && workers > 1 && (stop - start) / batch_size >= PACK_BATCHES;
-    if (!nn_reserve(net, batch_size < most ? batch_size : most, batch_size > most, nn_longest_row(net, data, net->skip_zeros), workers, pack))
-        return NN_NO_MEMORY;
+    const nn_needs needs = {.rows = batch_size < most ? batch_size : most,
+                            .several_blocks = batch_size > most,
+                            .skips = net->skip_zeros,
+                            .marks = net->skip_zeros && data->x,
+                            .workers = workers,
+                            .pack = pack};
+    if (!nn_reserve(net, needs)) return NN_NO_MEMORY;
     for (ptrdiff_t l = 1; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (layer->dense && !is_turned(layer, batch_size))
@@ -644,7 +598,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .stop = start,
                     .batch_size = batch_size,
                     .train = true,
-                    .listed = net->skip_zeros,
+                    .skips = net->skip_zeros,
                     .headed = is_headed(net, batch_size),
                     .hyper = hyper,
                     .totals = totals,
@@ -659,7 +613,6 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         pass.stop = stop - pass.start <= rows ? stop : pass.start + rows;
         pass.first_step = net->step;
         pass.rests = may_rest && (pass.stop - pass.start) / batch_size >= REST_BATCHES;
-        pass.shared = pass.listed && way == NN_MANY_SHARE;
         pass.packed = pack && way != NN_ALONE && (pass.stop - pass.start) / batch_size >= PACK_BATCHES;
         nn_barrier_zero(&pass.barrier, workers);
         const double begun = nn_now();
@@ -671,22 +624,23 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
 }
 
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
-    const bool listed = nn_forward_skips(net, data);
-    /* A workspace with lists serves rows that are read where they lie as well. */
-    const ptrdiff_t longest = !listed && net->workspace ? net->workspace->longest : nn_longest_row(net, data, listed);
-    const ptrdiff_t most = longest ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, rows = data->n < most ? data->n : most;
-    const int workers = nn_workers_for_call((double)nn_work_of_row(net, 1) * (double)data->n);
-    if (!nn_reserve(net, rows, false, longest, workers, false)) return NN_NO_MEMORY;
+    nn_needs needs = {.skips = nn_forward_skips(net, data), .workers = nn_workers_for_call((double)nn_work_of_row(net, 1) * (double)data->n)};
+    const bool skips = needs.skips;
+    if (!skips && net->workspace) needs.skips = net->workspace->has.skips; /* it serves rows that are read where they lie as well */
+    const ptrdiff_t most = needs.skips ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
+    needs.rows = data->n < most ? data->n : most;
+    needs.marks = skips && data->x;
+    if (!nn_reserve(net, needs)) return NN_NO_MEMORY;
     nn_pass pass = {.net = net,
                     .data = data,
                     .end = data->n,
                     .stop = data->n,
                     .batch_size = data->n < NN_BLOCK_ROWS ? data->n : NN_BLOCK_ROWS, /* so that totals do not depend on the blocks of a workspace */
-                    .listed = listed,
+                    .skips = skips,
                     .totals = totals,
                     .poll = poll,
                     .context = context,
                     .poll_rows = nn_rows_between_polls(net, 1)};
-    nn_pool_run(pass_worker, &pass, workers);
+    nn_pool_run(pass_worker, &pass, needs.workers);
     return pass.interrupted ? NN_INTERRUPTED : NN_OK;
 }

@@ -25,8 +25,8 @@ typedef struct nn_layer {
 
 typedef struct nn_workspace nn_workspace;
 
-/* The ways to train: one worker; many; many, of which each lists some rows for all where zeros are skipped, and not all rows for itself. */
-typedef enum nn_way { NN_ALONE, NN_MANY, NN_MANY_SHARE, NN_WAYS } nn_way;
+/* The ways to train: one worker, or many. */
+typedef enum nn_way { NN_ALONE, NN_MANY, NN_WAYS } nn_way;
 extern const char *const nn_way_names[NN_WAYS];
 
 /* What has been measured of them, and of the one in use since it was chosen. */
@@ -38,7 +38,6 @@ typedef struct nn_pace {
     double patience;        /* trials' lengths between two trials */
     double last;            /* when that was, in ns */
     nn_way way, best;       /* of this stretch; of all, as far as is known: where they differ, this is a trial */
-    nn_way tried;           /* in the last trial */
 } nn_pace;
 
 typedef struct nn_net {
@@ -74,7 +73,6 @@ typedef struct nn_csr {
     const int64_t *start;
     const int32_t *index;
     const float *value;
-    ptrdiff_t longest; /* most entries in a row */
 } nn_csr;
 
 /* Rows of inputs (n, inputs), as they are or (x NULL) without zeros, with their targets and weights (or NULL). */

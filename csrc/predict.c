@@ -16,9 +16,10 @@ typedef struct prediction {
     float *out;
     const nn_data *data;
     ptrdiff_t block, widest;
-    float *buffers; /* two of block x widest for each worker */
-    ptrdiff_t described, listed;
-    float *descriptions, *lists; /* where zeros are skipped, so many floats for each worker; else NULL */
+    float *buffers;   /* two of block x widest for each worker */
+    bool skips;       /* zeros, for which */
+    ptrdiff_t marked; /* so many floats for each worker are needed */
+    float *marks;
     nn_poll poll;
     void *context;
     ptrdiff_t poll_rows;
@@ -26,34 +27,25 @@ typedef struct prediction {
     atomic_bool interrupted;
 } prediction;
 
-/* The lists of one worker; p->lists NULL: counts what they need. */
-static nn_sparse prediction_lists(prediction *p, int thread, bool *fits) {
-    nn_sparse s;
-    ptrdiff_t described = 0, listed = 0;
-    nn_size_lists(&s, p->block, p->net->layers[0].inputs, nn_longest_row(p->net, p->data, true), fits);
-    nn_take_lists(&s, p->lists ? p->descriptions + p->described * thread : NULL, &described, p->lists ? p->lists + p->listed * thread : NULL, &listed,
-                  fits);
-    if (p->lists) return s;
-    p->described = described;
-    p->listed = listed;
-    return s;
-}
-
 /* The first layer from rows [first, first + R) without their zeros. */
-static void predict_lists(const prediction *p, nn_sparse *lists, float *a, ptrdiff_t first, ptrdiff_t R) {
+static void predict_sparse(const prediction *p, nn_sparse *s, float *a, ptrdiff_t first, ptrdiff_t R) {
     const nn_layer *layer = &p->net->layers[0];
     const nn_kernels *k = p->net->kernels;
-    if (p->data->x) {
-        const float *rows[PREDICT_ROWS];
-        for (ptrdiff_t r = 0; r < R; r++) rows[r] = p->data->x + (first + r) * layer->inputs;
-        k->sparse_gather(lists, rows, R);
-    } else {
-        nn_csr_row rows[PREDICT_ROWS];
-        for (ptrdiff_t r = 0; r < R; r++) rows[r] = csr_row(&p->data->csr, first + r);
-        k->sparse_gather_csr(lists, rows, R);
+    const float *x[PREDICT_ROWS];
+    nn_csr_row csr[PREDICT_ROWS];
+    s->rows = R;
+    s->x = p->data->x ? x : NULL;
+    s->csr = csr;
+    for (ptrdiff_t r = 0; r < R; r++) {
+        if (s->x) {
+            x[r] = p->data->x + (first + r) * layer->inputs;
+        } else {
+            csr[r] = csr_row(&p->data->csr, first + r);
+        }
     }
-    k->sparse_forward(a, layer->outputs, lists, 1, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL,
-                      layer->outputs, layer->activation, NULL);
+    if (s->x) k->sparse_mark(s);
+    k->sparse_forward(a, layer->outputs, s, p->net->params + layer->w, layer->outputs, layer->bias ? p->net->params + layer->b : NULL, layer->outputs,
+                      layer->activation, NULL);
     if (!layer->activation->fused) layer->activation->forward(a, R, layer->outputs, layer->parameter);
 }
 
@@ -65,21 +57,22 @@ static void predict_worker(void *context, int thread, int threads) {
     float *buffers = p->buffers + 2 * size * thread;
     const uint32_t mode = nn_float_mode_enter();
     bool fits = true;
-    nn_sparse lists;
-    if (p->lists) lists = prediction_lists(p, thread, &fits);
+    ptrdiff_t used = 0;
+    nn_sparse sparse;
+    if (p->skips) nn_take_sparse(&sparse, p->block, net->layers[0].inputs, p->data->x, p->marks + p->marked * thread, &used, &fits);
     ptrdiff_t polled = 0;
     while (!atomic_load_explicit(&p->interrupted, memory_order_relaxed)) {
         const ptrdiff_t first = atomic_fetch_add_explicit(&p->next, p->block, memory_order_relaxed);
         if (first >= n) break;
         const ptrdiff_t R = n - first < p->block ? n - first : p->block;
-        const float *in = p->lists ? NULL : p->data->x + first * net->layers[0].inputs;
+        const float *in = p->skips ? NULL : p->data->x + first * net->layers[0].inputs;
         for (ptrdiff_t l = 0; l <= last; l++) {
             const nn_layer *layer = &net->layers[l];
             float *a = l == last ? p->out + first * layer->outputs : buffers + (l % 2) * size;
             if (in) {
                 nn_layer_forward(net, l, layer->activation, a, in, R);
             } else {
-                predict_lists(p, &lists, a, first, R);
+                predict_sparse(p, &sparse, a, first, R);
             }
             in = a;
         }
@@ -105,21 +98,18 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
     bool fits = multiply(p.widest, 2 * p.block * threads, &floats);
     if (!fits) return status;
     p.buffers = malloc((size_t)floats * sizeof(float));
-    const bool listed = nn_forward_skips(net, data);
-    if (listed) {
-        prediction_lists(&p, 0, &fits);
-        ptrdiff_t described, entries;
-        if (fits && multiply(p.described, threads, &described) && multiply(p.listed, threads, &entries)) {
-            p.descriptions = malloc((size_t)described * sizeof(float));
-            p.lists = malloc((size_t)entries * sizeof(float));
-        }
+    p.skips = nn_forward_skips(net, data);
+    if (p.skips) {
+        nn_sparse counted;
+        ptrdiff_t marks;
+        nn_take_sparse(&counted, p.block, net->layers[0].inputs, data->x, NULL, &p.marked, &fits);
+        if (fits && multiply(p.marked, threads, &marks)) p.marks = calloc((size_t)marks, sizeof(float));
     }
-    if (p.buffers && (!listed || (p.descriptions && p.lists))) {
+    if (p.buffers && (!p.skips || p.marks)) {
         nn_pool_run(predict_worker, &p, threads);
         status = p.interrupted ? NN_INTERRUPTED : NN_OK;
     }
     free(p.buffers);
-    free(p.descriptions);
-    free(p.lists);
+    free(p.marks);
     return status;
 }

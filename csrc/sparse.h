@@ -1,21 +1,37 @@
 /* The first layer without its zeros: the same sums as dense.h, over the inputs that are not zero. The same bits, because a product with zero leaves
- * an fma chain as it is (`x` finite, outputs stored as +0).
+ * an fma chain as it is (`x` finite, outputs stored as +0), and every chain runs in the same order.
  *
- * Rows go in pairs: the inputs at which either is not zero are listed in order, and each row of w (or of dw) that is loaded serves two rows of x;
- * what one of them lacks there is a zero that is multiplied after all. Inputs go in blocks: the lists of all pairs for one block lie one after the
- * other, so that a pass streams through them while that block of w, or of dw, stays in the first-level cache. A worker owns a range of outputs, in
- * the forward pass and in dw alike, so that its part of w never leaves its core. What a non-zero costs, against what the ports allow, is in
- * docs/roofline.md. */
+ * Rows are read where they lie; marks say where they are not zero. Many rows go by groups: the weights of GROUP neighbouring inputs, or their
+ * gradient, stay in registers while those rows pass by that have any of them, which pixels of pictures mostly have together. So each weight is loaded
+ * once, and what is added to comes from the first-level cache: the sums of a block of rows in the forward pass, dz in the backward pass. What a group
+ * costs, against what the ports allow, is in docs/roofline.md. Few rows, and rows of CSR matrices, go one by one, in blocks of inputs whose weights
+ * stay in the first-level cache.
+ *
+ * A worker owns a range of outputs in both passes, so that its part of w never leaves its core. */
 
 #ifndef NN_SPARSE_H
 #define NN_SPARSE_H
 
 #include "dense.h"
 
-/* How many of n floats are not zero. */
-static ptrdiff_t count_nonzero(const float *x, ptrdiff_t n) {
+/* Inputs of a group, and words of outputs at a time: together half of the registers. */
+#if VEC_REGISTERS == 32
+#define GROUP 4
+#define ROW_WORDS 8 /* of a row that goes alone */
+#else
+#define GROUP 2
+#define ROW_WORDS 4
+#endif
+#define GROUP_WORDS 4
+#define GROUP_BITS ((1u << GROUP) - 1u)
+
+/* How many of n floats belong to a group that is not all zero: what the passes below multiply with. */
+static ptrdiff_t count_grouped(const float *x, ptrdiff_t n) {
     ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < n; i++) count += x[i] != 0.0f;
+    for (ptrdiff_t i = 0; i < n; i += MARKED) {
+        const unsigned marks = vmark(x + i, n - i);
+        for (int g = 0; g < MARKED; g += GROUP) count += marks >> g & GROUP_BITS ? GROUP : 0;
+    }
     return count;
 }
 
@@ -32,354 +48,495 @@ static bool all_finite(const float *x, ptrdiff_t n) {
     return true;
 }
 
-#if defined(VEC_AVX512)
-/* One word of a pair to the end of a list: the numbers of the inputs that count and their values, closed up. Whole words are stored, without a branch
- * on how many count: in pictures that is guessed wrong too often. */
-INLINE ptrdiff_t list_word(int32_t *input, float *v0, float *v1, uint16_t *touched, vec a, vec b, __m512i place) {
-    const __m512i either = _mm512_or_si512(_mm512_castps_si512(a), _mm512_castps_si512(b));
-    const vmask here = _mm512_test_epi32_mask(either, _mm512_set1_epi32(INT32_MAX)); /* all bits but the sign */
-    _mm512_storeu_si512(input, _mm512_maskz_compress_epi32(here, place));
-    _mm512_storeu_ps(v0, _mm512_maskz_compress_ps(here, a));
-    _mm512_storeu_ps(v1, _mm512_maskz_compress_ps(here, b));
-    *touched |= here;
-    return __builtin_popcount(here);
-}
-#endif
-
-/* Adds to the lists of one block, from `at` on, n inputs of a pair (M = 2) or of one row (M = 1), whose second values are zero; returns how many. */
-INLINE ptrdiff_t list_pair(const int M, nn_sparse *s, ptrdiff_t at, uint16_t *touched, const float *x0, const float *x1, ptrdiff_t n) {
-    int32_t *input = s->input + at;
-    float *v0 = s->value[0] + at, *v1 = s->value[1] + at;
-    ptrdiff_t count = 0;
-#if defined(VEC_AVX512)
-    ptrdiff_t i = 0;
-    __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    for (; i + VW <= n; i += VW, place = _mm512_add_epi32(place, _mm512_set1_epi32(VW)))
-        count += list_word(input + count, v0 + count, v1 + count, touched++, vload(x0 + i), M == 2 ? vload(x1 + i) : vzero(), place);
-    if (i < n) {
-        const vmask tail = vtail(n - i);
-        count +=
-            list_word(input + count, v0 + count, v1 + count, touched, vload_tail(x0 + i, tail), M == 2 ? vload_tail(x1 + i, tail) : vzero(), place);
+/* Marks the rows of x, and lists those of few rows. */
+static void sparse_mark(nn_sparse *s) {
+    const ptrdiff_t rows = s->rows, height = s->height;
+    s->valid[0] = rows < 64 ? ((uint64_t)1 << rows) - 1 : UINT64_MAX;
+    s->valid[1] = rows <= 64 ? 0 : UINT64_MAX >> (128 - rows);
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const float *x = s->x[r];
+        uint16_t *marks = s->marks + r;
+        ptrdiff_t i = 0;
+        for (; i + MARKED <= s->inputs; i += MARKED, marks += height) *marks = (uint16_t)vmark(x + i, MARKED);
+        if (i < s->inputs) *marks = (uint16_t)vmark(x + i, s->inputs - i);
     }
-#else
-    for (ptrdiff_t i = 0; i < n; i++) { /* always stores, and moves on only past what counts */
-        const float a = x0[i], b = M == 2 ? x1[i] : 0.0f;
-        const bool here = (a != 0.0f) | (b != 0.0f);
-        input[count] = (int32_t)i;
-        v0[count] = a;
-        v1[count] = b;
-        touched[i / 16] |= (uint16_t)(here << i % 16);
-        count += here;
+    for (ptrdiff_t r = 0; r < rows && rows <= NN_FEW_ROWS; r += 2) {
+        int32_t *list = s->few + r / 2 * (s->inputs + NN_FEW_MARGIN);
+        const uint16_t *marks = s->marks + r;
+        ptrdiff_t count = 0;
+        for (ptrdiff_t word = 0; word < s->words; word++, marks += height)
+            count += vlist(list + count, marks[0] | (r + 1 < rows ? marks[1] : 0u), word * MARKED);
+        s->length[r / 2] = count;
     }
-#endif
-    return count;
 }
 
-/* Makes the lists of rows x[0], x[1] ... */
-static void sparse_gather(nn_sparse *s, const float *const *x, ptrdiff_t R) {
-    memset(s->touched, 0, (size_t)s->words * sizeof *s->touched);
-    s->rows = R;
-    ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
-    for (ptrdiff_t b = 0; b < s->blocks; b++) at[b] = b * s->room;
-    for (ptrdiff_t r = 0; r < R; r += 2) {
-        const bool pair = r + 1 < R;
-        for (ptrdiff_t b = 0; b < s->blocks; b++) {
-            const ptrdiff_t i0 = b * s->block, n = s->inputs - i0 < s->block ? s->inputs - i0 : s->block;
-            uint16_t *touched = s->touched + i0 / 16;
-            const ptrdiff_t count =
-                pair ? list_pair(2, s, at[b], touched, x[r] + i0, x[r + 1] + i0, n) : list_pair(1, s, at[b], touched, x[r] + i0, NULL, n);
-            s->count[b * s->pairs + r / 2] = (int32_t)count;
-            at[b] += count;
+/* The rows of which the marks of a word of inputs have any of these bits. */
+INLINE bool find_marked(uint64_t rows[2], const nn_sparse *s, ptrdiff_t word, unsigned bits) {
+    const uint16_t *marks = s->marks + word * s->height;
+    rows[0] = vmarked(marks, bits) & s->valid[0];
+    rows[1] = s->valid[1] ? vmarked(marks + 64, bits) & s->valid[1] : 0;
+    return rows[0] | rows[1];
+}
+
+/* The same of all groups of a word. */
+INLINE void find_groups(uint64_t rows[MARKED / GROUP][2], const nn_sparse *s, ptrdiff_t word) {
+    UNROLL
+    for (int g = 0; g < MARKED / GROUP; g++) find_marked(rows[g], s, word, GROUP_BITS << g * GROUP);
+}
+
+/* Runs BODY for each of these rows: the r-th behind the row `base`, which is 0, then 64. */
+#define FOR_ROWS(rows, ...)                                             \
+    for (ptrdiff_t base = 0; base < 128; base += 64) {                  \
+        for (uint64_t left = rows[base / 64]; left; left &= left - 1) { \
+            const ptrdiff_t r = __builtin_ctzll(left);                  \
+            __VA_ARGS__                                                 \
+        }                                                               \
+    }
+
+/* Rows that come next are asked for line by line in between, row after row, so that memory and arithmetic go on side by side: a core waits for no
+ * more than some 20 lines at once. */
+typedef struct asker {
+    const float *const *x;
+    ptrdiff_t count, inputs;
+    ptrdiff_t row, at; /* the next line */
+    ptrdiff_t due;     /* floats that should have been asked for, but for those that were */
+} asker;
+
+/* For the sweep over the columns from the j-th on, of which each asks for its share. */
+INLINE asker begin_asking(const nn_ahead *ahead, ptrdiff_t inputs, ptrdiff_t j, ptrdiff_t n) {
+    enum { SWEEP = GROUP_WORDS * VW };
+    if (!ahead || j % SWEEP) return (asker){.x = NULL}; /* what is left of a wide layer does not ask again */
+    const ptrdiff_t sweeps = (n + SWEEP - 1) / SWEEP, sweep = j / SWEEP;
+    const ptrdiff_t first = ahead->count * sweep / sweeps, last = ahead->count * (sweep + 1) / sweeps;
+    return (asker){.x = ahead->x + first, .count = last - first, .inputs = inputs};
+}
+
+/* After so many more of all inputs. */
+INLINE void ask(asker *a, ptrdiff_t inputs) {
+    enum { LINE = 64 / sizeof(float) };
+    for (a->due += a->count * inputs; a->due >= LINE; a->due -= LINE) {
+        if (a->row >= a->count) return;
+        __builtin_prefetch(a->x[a->row] + a->at, 0, 2);
+        a->at += LINE;
+        if (a->at >= a->inputs) a->at = 0, a->row++;
+    }
+}
+
+/* sums (R, N words) += x w for G inputs from the i-th on, of these rows. */
+INLINE void forward_group(const int G, const int N, const int part, vmask tail, float *sums, const float *const *x, ptrdiff_t i,
+                          const uint64_t rows[2], const float *w, ptrdiff_t ldw) {
+    vec word[GROUP][GROUP_WORDS];
+    UNROLL
+    for (int g = 0; g < G; g++) {
+        UNROLL
+        for (int j = 0; j < N; j++) word[g][j] = vkeep(vload_part(w + g * ldw + j * VW, part, tail));
+    }
+    FOR_ROWS(rows, {
+        const float *in = (x + base)[r];
+        float *out = (sums + base * (N * VW)) + r * (N * VW);
+        VKEEP_POINTER(out);
+        vec sum[GROUP_WORDS];
+        UNROLL
+        for (int j = 0; j < N; j++) sum[j] = vload(out + j * VW);
+        UNROLL
+        for (int g = 0; g < G; g++) {
+            const vec left_operand = vset(in[i + g]);
+            UNROLL
+            for (int j = 0; j < N; j++) sum[j] = vfma(left_operand, word[g][j], sum[j]);
+        }
+        UNROLL
+        for (int j = 0; j < N; j++) vstore(out + j * VW, sum[j]);
+    })
+}
+
+/* A function of its own for each width: in one with all else the loop runs out of registers. */
+#define FORWARD_GROUP(NAME, N, PART)                                                                                                                \
+    static __attribute__((noinline)) void NAME(vmask tail, float *sums, const float *const *x, ptrdiff_t i, const uint64_t rows[2], const float *w, \
+                                               ptrdiff_t ldw) {                                                                                     \
+        forward_group(GROUP, N, PART, tail, sums, x, i, rows, w, ldw);                                                                              \
+    }
+FORWARD_GROUP(forward_group_4, 4, 0)
+FORWARD_GROUP(forward_group_2, 2, 0)
+FORWARD_GROUP(forward_group_1, 1, 1)
+
+/* N words of a (R, lda) = finish(b + x w) by groups. */
+INLINE void forward_groups(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
+                           const float *b, bool relu, asker ahead) {
+    float sums[NN_SPARSE_BLOCK_ROWS * GROUP_WORDS * VW] __attribute__((aligned(64)));
+    for (ptrdiff_t r = 0; r < s->rows; r++) {
+        UNROLL
+        for (int j = 0; j < N; j++) vstore(sums + (r * N + j) * VW, b ? vload_part(b + j * VW, part, tail) : vzero());
+    }
+    const ptrdiff_t whole = s->inputs / GROUP * GROUP;
+    for (ptrdiff_t word = 0; word < s->words; word++) {
+        uint64_t rows[MARKED / GROUP][2];
+        find_groups(rows, s, word);
+        for (ptrdiff_t g = 0, i = word * MARKED; g < MARKED / GROUP && i < whole; g++, i += GROUP) {
+            if (ahead.x) ask(&ahead, GROUP);
+            if (rows[g][0] | rows[g][1])
+                (N == 4 ? forward_group_4 : N == 2 ? forward_group_2 : forward_group_1)(tail, sums, s->x, i, rows[g], w + i * ldw, ldw);
+        }
+    }
+    for (ptrdiff_t i = whole; i < s->inputs; i++) {
+        uint64_t rows[2];
+        if (find_marked(rows, s, s->words - 1, 1u << i % MARKED)) forward_group(1, N, part, tail, sums, s->x, i, rows, w + i * ldw, ldw);
+    }
+    for (ptrdiff_t r = 0; r < s->rows; r++) {
+        UNROLL
+        for (int j = 0; j < N; j++) {
+            const vec z = vload(sums + (r * N + j) * VW);
+            vstore_part(a + r * lda + j * VW, (relu ? vrelu(z) : z) + 0.0f, part, tail);
         }
     }
 }
 
-/* The same from rows of a CSR matrix: row r has index[r][k] and value[r][k] for k < length[r], in order. They are the caller's, who may have changed
- * them since they were checked: an index that does not belong where it is ends its row. */
-static void sparse_gather_csr(nn_sparse *s, const nn_csr_row *x, ptrdiff_t R) {
-    memset(s->touched, 0, (size_t)s->words * sizeof *s->touched);
-    s->rows = R;
-    ptrdiff_t start[NN_SPARSE_MAX_BLOCKS];
-    for (ptrdiff_t b = 0; b < s->blocks; b++) start[b] = b * s->room;
-    for (ptrdiff_t r = 0; r < R; r += 2) {
-        const nn_csr_row none = {NULL, NULL, 0}, row[2] = {x[r], r + 1 < R ? x[r + 1] : none};
-        ptrdiff_t k[2] = {0, 0};
-        for (ptrdiff_t b = 0; b < s->blocks; b++) {
-            const ptrdiff_t i0 = b * s->block, n = s->inputs - i0 < s->block ? s->inputs - i0 : s->block;
-            ptrdiff_t at = start[b];
-            while (at < start[b] + s->entries) { /* merges two sorted lists; UINT32_MAX is behind the last input */
-                const uint32_t i = k[0] < row[0].length ? (uint32_t)row[0].index[k[0]] : UINT32_MAX;
-                const uint32_t j = k[1] < row[1].length ? (uint32_t)row[1].index[k[1]] : UINT32_MAX;
-                const uint32_t least = i < j ? i : j, place = least - (uint32_t)i0;
-                if (place >= (uint32_t)n) break;
-                s->input[at] = (int32_t)place;
-                s->value[0][at] = i == least ? row[0].value[k[0]] : 0.0f;
-                s->value[1][at] = j == least ? row[1].value[k[1]] : 0.0f;
-                k[0] += i == least;
-                k[1] += j == least;
-                s->touched[least / 16] |= (uint16_t)(1 << least % 16);
-                at++;
-            }
-            s->count[b * s->pairs + r / 2] = (int32_t)(at - start[b]);
-            start[b] = at;
-        }
+/* Runs BODY for what is listed in [i0, i1) from the k-th on: input i at place k. A CSR matrix is the caller's, who may have changed it since it was
+ * checked: an index that does not belong where it is ends its row. */
+#define FOR_LISTED(list, length, k, i0, i1, ...)                                          \
+    for (; (k) < (length) && (size_t)((list)[k] - (i0)) < (size_t)((i1) - (i0)); (k)++) { \
+        const ptrdiff_t i = (list)[k];                                                    \
+        __VA_ARGS__                                                                       \
     }
-}
 
-/* Words of outputs at a time: two rows of them fill half the registers. */
-#if VEC_REGISTERS == 32
-#define SPARSE_N 8
-#else
-#define SPARSE_N 4
-#endif
+/* How rows go that are listed: of a CSR matrix one by one, of x by pairs, the last of which may be a single row. */
+enum { CSR_ROW, X_ROW, X_PAIR };
 
-/* One pair (M = 2) or a single row (M = 1) and one block of inputs: N words of a (.., lda) go on from `start`, the bias or what the block before has
- * left. */
-INLINE void sparse_forward_tile(const int M, const int N, const int part, vmask tail, float *a, const float *start, ptrdiff_t lds, ptrdiff_t lda,
-                                const int32_t *input, const float *v0, const float *v1, ptrdiff_t count, const float *w, ptrdiff_t ldw, bool relu) {
-    vec sum[2][8];
+/* N words of a (1 or 2, lda) go on from `start`, the bias or what the block of inputs before has left, over the inputs [i0, i1) of rows r and r + 1.
+ */
+INLINE void forward_listed(const int kind, const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const float *start, ptrdiff_t lds,
+                           const nn_sparse *s, ptrdiff_t r, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1, const float *w, ptrdiff_t ldw, bool relu) {
+    enum { MOST = 2 };
+    const int M = kind == X_PAIR ? 2 : 1;
+    const nn_csr_row row = kind == CSR_ROW ? s->csr[r] : (nn_csr_row){s->few + r / 2 * (s->inputs + NN_FEW_MARGIN), NULL, s->length[r / 2]};
+    const float *x0 = kind == CSR_ROW ? NULL : s->x[r], *x1 = kind == X_PAIR ? s->x[r + 1] : NULL;
+    vec sum[MOST][ROW_WORDS];
     UNROLL
     for (int m = 0; m < M; m++) {
         UNROLL
         for (int j = 0; j < N; j++) sum[m][j] = start ? vload_part(start + m * lds + j * VW, part, tail) : vzero();
     }
-    for (ptrdiff_t k = 0; k < count; k++) {
-        const float *row = w + (ptrdiff_t)input[k] * ldw;
-        VKEEP_POINTER(row);
-        const vec left = vset(v0[k]), right = vset(v1[k]);
+    ptrdiff_t k = *at;
+    FOR_LISTED(row.index, row.length, k, i0, i1, {
+        const float *weights = w + i * ldw;
+        VKEEP_POINTER(weights);
+        const vec v0 = vset(kind == CSR_ROW ? row.value[k] : x0[i]), v1 = kind == X_PAIR ? vset(x1[i]) : vzero();
         UNROLL
         for (int j = 0; j < N; j++) {
-            const vec word = vkeep(vload_part(row + j * VW, part, tail));
-            sum[0][j] = vfma(left, word, sum[0][j]);
-            if (M == 2) sum[1][j] = vfma(right, word, sum[1][j]);
+            const vec word = vkeep(vload_part(weights + j * VW, part, tail));
+            sum[0][j] = vfma(v0, word, sum[0][j]);
+            if (kind == X_PAIR) sum[1][j] = vfma(v1, word, sum[1][j]);
         }
-    }
+    })
+    *at = k;
     UNROLL
     for (int m = 0; m < M; m++) {
         UNROLL
-        for (int j = 0; j < N; j++) {
-            const vec z = relu ? vrelu(sum[m][j]) : sum[m][j];
-            vstore_part(a + m * lda + j * VW, z + 0.0f, part, tail);
-        }
+        for (int j = 0; j < N; j++) vstore_part(a + m * lda + j * VW, (relu ? vrelu(sum[m][j]) : sum[m][j]) + 0.0f, part, tail);
     }
 }
 
-/* Asks for a part of the rows that come next, as many as pairs that are worked on now, so that memory and arithmetic go on side by side: a core waits
- * for no more than some 20 lines at once. Part and block have the same place in a row. No short loops, whose ends would be guessed wrong: lines
- * behind the end of a part belong to the next one. */
-INLINE void prefetch_ahead(const nn_ahead *ahead, ptrdiff_t pair, ptrdiff_t pairs, ptrdiff_t i0, ptrdiff_t i1) {
-    enum { LINE = 64 / sizeof(float) };
-    for (ptrdiff_t r = pair; r < ahead->count; r += pairs) {
-        for (ptrdiff_t i = i0; i < i1; i += NN_SPARSE_BLOCK) {
-            UNROLL
-            for (int line = 0; line < NN_SPARSE_BLOCK / LINE; line++) __builtin_prefetch(ahead->x[r] + i + line * LINE, 0, 2);
-        }
-    }
-}
-
-/* Rows of all sections together, and pairs, of which the last of a section may be a single row. */
-INLINE ptrdiff_t count_rows(const nn_sparse *s, int sections) {
-    ptrdiff_t rows = 0;
-    for (int t = 0; t < sections; t++) rows += s[t].rows;
-    return rows;
-}
-INLINE ptrdiff_t count_pairs(const nn_sparse *s, int sections) {
-    ptrdiff_t pairs = 0;
-    for (int t = 0; t < sections; t++) pairs += (s[t].rows + 1) / 2;
-    return pairs;
-}
-
-/* The inputs [16 group, 16 group + 16) that any row touches. */
-INLINE unsigned touched_in(const nn_sparse *s, int sections, ptrdiff_t group) {
-    unsigned touched = 0;
-    for (int t = 0; t < sections; t++) touched |= s[t].touched[group];
-    return touched;
-}
-
-/* All blocks, sections and pairs for N words of outputs. */
-INLINE void sparse_forward_words(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w,
-                                 ptrdiff_t ldw, const float *b, bool relu, const nn_ahead *ahead) {
-    const ptrdiff_t all = count_pairs(s, sections);
-    for (ptrdiff_t block = 0; block < s->blocks; block++) {
-        const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, lds = block ? lda : 0;
-        const float *rows = w + i0 * ldw;
-        const bool finish = relu && block + 1 == s->blocks;
-        float *out = a;
-        ptrdiff_t done = 0;
-        for (const nn_sparse *t = s; t < s + sections; t++) {
-            const ptrdiff_t pairs = (t->rows + 1) / 2;
-            ptrdiff_t at = block * t->room;
-            for (ptrdiff_t p = 0; p < pairs; p++) {
-                const ptrdiff_t count = t->count[block * t->pairs + p];
-                const int32_t *input = t->input + at;
-                const float *v0 = t->value[0] + at, *v1 = t->value[1] + at, *start = block ? out : b;
-                at += count;
-                if (ahead) prefetch_ahead(ahead, done++, all, i0, i1);
-                if (2 * p + 1 < t->rows) {
-                    sparse_forward_tile(2, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
-                    out += 2 * lda;
-                } else {
-                    sparse_forward_tile(1, N, part, tail, out, start, lds, lda, input, v0, v1, count, rows, ldw, finish);
-                    out += lda;
-                }
+INLINE void forward_rows(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
+                         const float *b, bool relu, asker ahead) {
+    ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
+    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += s->block) {
+        const ptrdiff_t i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, lds = i0 ? lda : 0;
+        const bool finish = relu && i1 == s->inputs;
+        for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1) {
+            float *out = a + r * lda;
+            const float *start = i0 ? out : b;
+            if (ahead.x) ask(&ahead, (i1 - i0) * 2 / (s->rows + 1));
+            if (!s->x) {
+                forward_listed(CSR_ROW, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
+            } else if (r + 1 < s->rows) {
+                forward_listed(X_PAIR, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
+            } else {
+                forward_listed(X_ROW, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
             }
         }
     }
 }
+
+/* An instance of its own for each width: in one function with the others the loops run out of registers. */
+#define FORWARD(NAME, PASS, N, PART)                                                                                                   \
+    static __attribute__((noinline)) void NAME(vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, \
+                                               const float *b, bool relu, asker ahead) {                                               \
+        PASS(N, PART, tail, a, lda, s, w, ldw, b, relu, ahead);                                                                        \
+    }
+FORWARD(forward_groups_4, forward_groups, 4, 0)
+FORWARD(forward_groups_2, forward_groups, 2, 0)
+FORWARD(forward_groups_1, forward_groups, 1, 1)
+FORWARD(forward_rows_most, forward_rows, ROW_WORDS, 0)
+FORWARD(forward_rows_4, forward_rows, 4, 0)
+FORWARD(forward_rows_1, forward_rows, 1, 1)
 
 /* A layer of one output: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
-static void sparse_forward_narrow(float *a, const nn_sparse *s, const float *w, const float *b) {
-    ptrdiff_t at[NN_SPARSE_MAX_BLOCKS];
-    for (ptrdiff_t block = 0; block < s->blocks; block++) at[block] = block * s->room;
-    for (ptrdiff_t p = 0; p < (s->rows + 1) / 2; p++) {
-        float lane[2][16] = {{0.0f}};
-        for (ptrdiff_t block = 0; block < s->blocks; block++) {
-            const ptrdiff_t end = at[block] + s->count[block * s->pairs + p];
-            for (ptrdiff_t k = at[block]; k < end; k++) {
-                const ptrdiff_t i = block * s->block + s->input[k];
-                for (int m = 0; m < 2; m++) lane[m][i % 16] = vfma_one(s->value[m][k], w[i], lane[m][i % 16]);
-            }
-            at[block] = end;
+static void forward_narrow(float *a, const nn_sparse *s, const float *w, const float *b) {
+    for (ptrdiff_t r = 0; r < s->rows; r++) {
+        if (s->x) {
+            dense_forward_narrow(a + r, s->x[r], w, b, 1, s->inputs);
+            continue;
         }
-        for (int m = 0; m < 2 && 2 * p + m < s->rows; m++) {
-            for (int half = 8; half; half /= 2) {
-                for (int i = 0; i < half; i++) lane[m][i] += lane[m][i + half];
-            }
-            a[2 * p + m] = lane[m][0] + (b ? b[0] : 0.0f) + 0.0f;
+        float lane[16] = {0.0f};
+        const nn_csr_row row = s->csr[r];
+        ptrdiff_t k = 0;
+        FOR_LISTED(row.index, row.length, k, 0, s->inputs, lane[i % 16] = vfma_one(row.value[k], w[i], lane[i % 16]);)
+        for (int half = 8; half; half /= 2) {
+            for (int i = 0; i < half; i++) lane[i] += lane[i + half];
         }
+        a[r] = lane[0] + (b ? b[0] : 0.0f) + 0.0f;
     }
 }
 
 /* n outputs of all rows: a (R, lda) from w (I, ldw) and b (n) or NULL. */
-static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, int sections, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
+static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
                            const nn_activation *activation, const nn_ahead *ahead) {
     const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
     if (n == 0) return; /* more workers than outputs */
     if (ldw == 1) {
-        for (int t = 0; t < sections; t++) {
-            sparse_forward_narrow(a, &s[t], w, b);
-            if (relu) activation->forward(a, s[t].rows, 1, activation->parameter);
-            a += s[t].rows;
-        }
+        forward_narrow(a, s, w, b);
+        if (relu) activation->forward(a, s->rows, 1, activation->parameter);
         return;
     }
-#define WORDS(N, PART, TAIL)                                                                                                \
-    {                                                                                                                       \
-        sparse_forward_words(N, PART, TAIL, a + j, lda, s, sections, w + j, ldw, b ? b + j : NULL, relu, j ? NULL : ahead); \
-        j += (N) * VW;                                                                                                      \
+#define SWEEP(PASS, N, TAIL)                                                                                 \
+    {                                                                                                        \
+        PASS(TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, relu, begin_asking(ahead, s->inputs, j, n)); \
+        j += (N) * VW;                                                                                       \
     }
-    while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
-    while (j + 4 * VW <= n) WORDS(4, 0, none)
-    while (j < n) WORDS(1, 1, vtail(n - j))
-#undef WORDS
+    if (s->x && s->rows > NN_FEW_ROWS) {
+        while (j + 4 * VW <= n) SWEEP(forward_groups_4, 4, none)
+        while (j + 2 * VW <= n) SWEEP(forward_groups_2, 2, none)
+        while (j < n) SWEEP(forward_groups_1, 1, vtail(n - j))
+    } else {
+        while (j + ROW_WORDS * VW <= n) SWEEP(forward_rows_most, ROW_WORDS, none)
+        while (j + 4 * VW <= n) SWEEP(forward_rows_4, 4, none)
+        while (j < n) SWEEP(forward_rows_1, 1, vtail(n - j))
+    }
+#undef SWEEP
 }
 
-/* Adds what one pair (M = 2) or row (M = 1) gives to N words of g, the gradient of a block of inputs. */
-INLINE void sparse_dw_tile(const int M, const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz,
-                           const int32_t *input, const float *v0, const float *v1, ptrdiff_t count) {
-    vec word[2][8];
+/* Where the gradient of a group goes: SGD changes its weights c, else it is stored in c, with `go_on` added to what is there. */
+typedef struct target {
+    float *c;
+    ptrdiff_t ldc;
+    bool go_on;
+    vec rate;
+} target;
+
+/* N words of the gradient of G inputs from the i-th on, of these rows of x and of dz (R, N words). */
+INLINE void gradient_group(const int G, const int N, const int part, vmask tail, const int finish, float *c, const target *t, const float *dz,
+                           const float *const *x, ptrdiff_t i, const uint64_t rows[2]) {
+    const ptrdiff_t ldc = t->ldc;
+    vec sum[GROUP][GROUP_WORDS];
     UNROLL
-    for (int m = 0; m < M; m++) {
+    for (int g = 0; g < G; g++) {
         UNROLL
-        for (int j = 0; j < N; j++) word[m][j] = vload_part(dz + m * ldz + j * VW, part, tail);
+        for (int j = 0; j < N; j++) sum[g][j] = finish != FINISH_SGD && t->go_on ? vload_part(c + g * ldc + j * VW, part, tail) : vzero();
     }
-    for (ptrdiff_t k = 0; k < count; k++) {
-        float *row = g + (ptrdiff_t)input[k] * ldg;
+    FOR_ROWS(rows, {
+        const float *in = (x + base)[r];
+        const float *row = (dz + base * (N * VW)) + r * (N * VW);
         VKEEP_POINTER(row);
-        const vec left = vset(v0[k]), right = vset(v1[k]);
+        vec word[GROUP_WORDS];
+        UNROLL
+        for (int j = 0; j < N; j++) word[j] = vkeep(vload(row + j * VW));
+        UNROLL
+        for (int g = 0; g < G; g++) {
+            const vec left_operand = vset(in[i + g]);
+            UNROLL
+            for (int j = 0; j < N; j++) sum[g][j] = vfma(left_operand, word[j], sum[g][j]);
+        }
+    })
+    if (finish == FINISH_SGD) { /* all rows of a narrow layer are loaded before the first is stored, as in dense.h */
+        const vec rate = t->rate;
+        UNROLL
+        for (int g = 0; g < G; g++) {
+            UNROLL
+            for (int j = 0; j < N; j++) sum[g][j] = vfnma(rate, sum[g][j] + 0.0f, vload_part(c + g * ldc + j * VW, part, tail));
+        }
+    }
+    UNROLL
+    for (int g = 0; g < G; g++) {
         UNROLL
         for (int j = 0; j < N; j++) {
-            vec sum = vfma(left, word[0][j], vload_part(row + j * VW, part, tail));
-            if (M == 2) sum = vfma(right, word[1][j], sum);
-            vstore_part(row + j * VW, sum, part, tail);
+            if (finish != FINISH_SGD) sum[g][j] = sum[g][j] + 0.0f;
+            vstore_part(c + g * ldc + j * VW, sum[g][j], part, tail);
         }
     }
 }
 
-/* The same of all pairs of a block of inputs, for N words of dz (R, ldz). */
-INLINE void sparse_dw_words(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                            int sections, ptrdiff_t block, const nn_ahead *ahead) {
-    const ptrdiff_t i0 = block * s->block, i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, all = count_pairs(s, sections);
-    ptrdiff_t done = 0;
-    for (const nn_sparse *t = s; t < s + sections; t++) {
-        const ptrdiff_t pairs = (t->rows + 1) / 2;
-        ptrdiff_t at = block * t->room;
-        for (ptrdiff_t p = 0; p < pairs; p++) {
-            if (ahead) prefetch_ahead(ahead, done++, all, i0, i1);
-            const ptrdiff_t count = t->count[block * t->pairs + p];
-            if (2 * p + 1 < t->rows) {
-                sparse_dw_tile(2, N, part, tail, g, ldg, dz, ldz, t->input + at, t->value[0] + at, t->value[1] + at, count);
-                dz += 2 * ldz;
-            } else {
-                sparse_dw_tile(1, N, part, tail, g, ldg, dz, ldz, t->input + at, t->value[0] + at, t->value[1] + at, count);
-                dz += ldz;
-            }
-            at += count;
+#define GRADIENT_GROUP(NAME, N, PART, FINISH)                                                                                              \
+    static __attribute__((noinline)) void NAME(vmask tail, float *c, const target *t, const float *dz, const float *const *x, ptrdiff_t i, \
+                                               const uint64_t rows[2]) {                                                                   \
+        gradient_group(GROUP, N, PART, tail, FINISH, c, t, dz, x, i, rows);                                                                \
+    }
+GRADIENT_GROUP(sgd_group_4, 4, 0, FINISH_SGD)
+GRADIENT_GROUP(sgd_group_2, 2, 0, FINISH_SGD)
+GRADIENT_GROUP(sgd_group_1, 1, 1, FINISH_SGD)
+GRADIENT_GROUP(gradient_group_4, 4, 0, FINISH_STORE)
+GRADIENT_GROUP(gradient_group_2, 2, 0, FINISH_STORE)
+GRADIENT_GROUP(gradient_group_1, 1, 1, FINISH_STORE)
+
+/* The same of all groups of the inputs [i0, i1). */
+INLINE void gradient_groups(const int N, const int part, vmask tail, const int finish, const target *t, ptrdiff_t j, const float *dz,
+                            const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, asker *ahead) {
+    const ptrdiff_t end = i1 / GROUP * GROUP;
+    float *c = t->c + j;
+    for (ptrdiff_t i = i0; i < end;) { /* i0 is the first of a word */
+        uint64_t rows[MARKED / GROUP][2];
+        find_groups(rows, s, i / MARKED);
+        for (ptrdiff_t g = 0; g < MARKED / GROUP && i < end; g++, i += GROUP, c += GROUP * t->ldc) {
+            if (ahead->x) ask(ahead, GROUP);
+            if (rows[g][0] | rows[g][1])
+                (finish == FINISH_SGD ? N == 4   ? sgd_group_4
+                                        : N == 2 ? sgd_group_2
+                                                 : sgd_group_1
+                 : N == 4             ? gradient_group_4
+                 : N == 2             ? gradient_group_2
+                                      : gradient_group_1)(tail, c, t, dz, s->x, i, rows[g]);
         }
+    }
+    for (ptrdiff_t i = end; i < i1; i++, c += t->ldc) {
+        uint64_t rows[2];
+        if (find_marked(rows, s, i / MARKED, 1u << i % MARKED)) gradient_group(1, N, part, tail, finish, c, t, dz, s->x, i, rows);
     }
 }
 
-/* g (block, ldg) += the gradient of one block of inputs, n outputs. */
-static void sparse_dw_block(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t block, ptrdiff_t n,
+#define GRADIENT(NAME, N, PART, FINISH)                                                                                                     \
+    static __attribute__((noinline)) void NAME(vmask tail, const target *t, ptrdiff_t j, const float *dz, const nn_sparse *s, ptrdiff_t i0, \
+                                               ptrdiff_t i1, asker ahead) {                                                                 \
+        gradient_groups(N, PART, tail, FINISH, t, j, dz, s, i0, i1, &ahead);                                                                \
+    }
+GRADIENT(sgd_groups_4, 4, 0, FINISH_SGD)
+GRADIENT(sgd_groups_2, 2, 0, FINISH_SGD)
+GRADIENT(sgd_groups_1, 1, 1, FINISH_SGD)
+GRADIENT(gradient_groups_4, 4, 0, FINISH_STORE)
+GRADIENT(gradient_groups_2, 2, 0, FINISH_STORE)
+GRADIENT(gradient_groups_1, 1, 1, FINISH_STORE)
+static void gradient_sweeps(const int finish, const target *t, const float *dz, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n,
                             const nn_ahead *ahead) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-#define WORDS(N, PART, TAIL)                                                                           \
-    {                                                                                                  \
-        sparse_dw_words(N, PART, TAIL, g + j, ldg, dz + j, ldz, s, sections, block, j ? NULL : ahead); \
-        j += (N) * VW;                                                                                 \
+#define SWEEP(N, TAIL)                                                                                         \
+    {                                                                                                          \
+        (finish == FINISH_SGD ? sgd_groups_##N : gradient_groups_##N)(TAIL, t, j, dz + s->rows * j, s, i0, i1, \
+                                                                      begin_asking(ahead, s->inputs, j, n));   \
+        j += (N) * VW;                                                                                         \
     }
-    while (j + SPARSE_N * VW <= n) WORDS(SPARSE_N, 0, none)
-    while (j + 4 * VW <= n) WORDS(4, 0, none)
-    while (j < n) WORDS(1, 1, vtail(n - j))
-#undef WORDS
+    while (j + 4 * VW <= n) SWEEP(4, none)
+    while (j + 2 * VW <= n) SWEEP(2, none)
+    while (j < n) SWEEP(1, vtail(n - j))
+#undef SWEEP
 }
 
-/* dw (I, n) += xT dz (R, ldz) */
-static void sparse_dw(float *dw, const float *dz, ptrdiff_t ldz, const nn_sparse *s, int sections, ptrdiff_t n, const nn_ahead *ahead) {
-    for (ptrdiff_t block = 0; block < s->blocks; block++) sparse_dw_block(dw + block * s->block * n, n, dz, ldz, s, sections, block, n, ahead);
+/* dz (R, ldz) sweep by sweep. */
+static void pack_sweeps(float *packed, const float *dz, ptrdiff_t ldz, ptrdiff_t R, ptrdiff_t n) {
+    const vmask none = vtail(VW);
+    ptrdiff_t j = 0;
+#define SWEEP(N, PART, TAIL)                                                                                                 \
+    {                                                                                                                        \
+        float *out = packed + R * j;                                                                                         \
+        for (ptrdiff_t r = 0; r < R; r++) {                                                                                  \
+            UNROLL                                                                                                           \
+            for (int k = 0; k < N; k++) vstore(out + (r * (N) + k) * VW, vload_part(dz + r * ldz + j + k * VW, PART, TAIL)); \
+        }                                                                                                                    \
+        j += (N) * VW;                                                                                                       \
+    }
+    while (j + 4 * VW <= n) SWEEP(4, 0, none)
+    while (j + 2 * VW <= n) SWEEP(2, 0, none)
+    while (j < n) SWEEP(1, 1, vtail(n - j))
+#undef SWEEP
 }
 
-/* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. Backwards, because the forward pass has
- * left the last inputs' weights in the first-level cache. */
-INLINE void sparse_sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, vec rate) {
-    vec word[8];
+/* Adds to N words of g, the gradient of the inputs [i0, i1), what row r of a CSR matrix gives. */
+INLINE void gradient_row(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, nn_sparse *s, ptrdiff_t r, ptrdiff_t *at,
+                         ptrdiff_t i0, ptrdiff_t i1) {
+    const nn_csr_row row = s->csr[r];
+    vec word[ROW_WORDS];
     UNROLL
     for (int j = 0; j < N; j++) word[j] = vload_part(dz + j * VW, part, tail);
-    for (ptrdiff_t block = s->blocks - 1; block >= 0; block--) {
-        const ptrdiff_t at = block * s->room, count = s->count[block * s->pairs];
-        const int32_t *input = s->input + at;
-        const float *value = s->value[0] + at;
-        float *rows = w + block * s->block * ldw;
-        for (ptrdiff_t k = count - 1; k >= 0; k--) {
-            float *row = rows + (ptrdiff_t)input[k] * ldw;
-            VKEEP_POINTER(row);
-            const vec x = vset(value[k]);
-            UNROLL
-            for (int j = 0; j < N; j++) {
-                const vec g = vfma(x, word[j], vzero()) + 0.0f;
-                vstore_part(row + j * VW, vfnma(rate, g, vload_part(row + j * VW, part, tail)), part, tail);
-            }
-        }
+    ptrdiff_t k = *at;
+    FOR_LISTED(row.index, row.length, k, i0, i1, {
+        float *out = g + (i - i0) * ldg;
+        const vec v = vset(row.value[k]);
+        VKEEP_POINTER(out);
+        UNROLL
+        for (int j = 0; j < N; j++) vstore_part(out + j * VW, vfma(v, word[j], vload_part(out + j * VW, part, tail)), part, tail);
+        s->touched[i / MARKED] |= (uint16_t)(1u << i % MARKED);
+    })
+    *at = k;
+}
+
+/* g (i1 - i0, ldg) += the gradient of the inputs [i0, i1), n outputs, row by row. at[r]: the entry where row r begins there, and on return ends. */
+static void gradient_rows(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1,
+                          ptrdiff_t n) {
+    const vmask none = vtail(VW);
+    for (ptrdiff_t r = 0; r < s->rows; r++, dz += ldz) {
+        ptrdiff_t j = 0, end = at[r];
+#define WORDS(N, PART, TAIL)                                                 \
+    {                                                                        \
+        end = at[r];                                                         \
+        gradient_row(N, PART, TAIL, g + j, ldg, dz + j, s, r, &end, i0, i1); \
+        j += (N) * VW;                                                       \
     }
+        while (j + ROW_WORDS * VW <= n) WORDS(ROW_WORDS, 0, none)
+        while (j + 4 * VW <= n) WORDS(4, 0, none)
+        while (j < n) WORDS(1, 1, vtail(n - j))
+#undef WORDS
+        at[r] = end;
+    }
+}
+
+/* dw (I, n) += xT dz (R, ldz); packed: room for dz in whole words. */
+static void sparse_dw(float *dw, float *packed, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t n, const nn_ahead *ahead) {
+    if (s->x) {
+        const target t = {.c = dw, .ldc = n, .go_on = true};
+        pack_sweeps(packed, dz, ldz, s->rows, n);
+        gradient_sweeps(FINISH_STORE, &t, packed, s, 0, s->inputs, n, ahead);
+        return;
+    }
+    ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
+    for (ptrdiff_t i = 0; i < s->inputs; i += s->block) {
+        const ptrdiff_t end = i + s->block < s->inputs ? i + s->block : s->inputs;
+        gradient_rows(dw + i * n, n, dz, ldz, s, at, i, end, n);
+    }
+    memset(s->touched, 0, (size_t)s->words * sizeof *s->touched); /* all of dw is looked at, later */
+}
+
+/* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. */
+INLINE void sgd_row(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, vec rate) {
+    const nn_csr_row row = s->x ? (nn_csr_row){s->few, NULL, s->length[0]} : s->csr[0];
+    vec word[ROW_WORDS];
+    ptrdiff_t k = 0;
+    UNROLL
+    for (int j = 0; j < N; j++) word[j] = vload_part(dz + j * VW, part, tail);
+    FOR_LISTED(row.index, row.length, k, 0, s->inputs, {
+        float *weights = w + i * ldw;
+        VKEEP_POINTER(weights);
+        const vec v = vset(s->x ? s->x[0][i] : row.value[k]);
+        UNROLL
+        for (int j = 0; j < N; j++) {
+            const vec g = vfma(v, word[j], vzero()) + 0.0f;
+            vstore_part(weights + j * VW, vfnma(rate, g, vload_part(weights + j * VW, part, tail)), part, tail);
+        }
+    })
 }
 
 static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, ptrdiff_t n, vec rate) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sparse_sgd_words(SPARSE_N, 0, none, w + j, ldw, dz + j, s, rate);
-    for (; j + 4 * VW <= n; j += 4 * VW) sparse_sgd_words(4, 0, none, w + j, ldw, dz + j, s, rate);
-    for (; j < n; j += VW) sparse_sgd_words(1, 1, vtail(n - j), w + j, ldw, dz + j, s, rate);
+    for (; j + ROW_WORDS * VW <= n; j += ROW_WORDS * VW) sgd_row(ROW_WORDS, 0, none, w + j, ldw, dz + j, s, rate);
+    for (; j + 4 * VW <= n; j += 4 * VW) sgd_row(4, 0, none, w + j, ldw, dz + j, s, rate);
+    for (; j < n; j += VW) sgd_row(1, 1, vtail(n - j), w + j, ldw, dz + j, s, rate);
 }
 
 /* w -= rate g; g = 0, of the inputs [i0, i1) that any row touches, N words. */
-INLINE void sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, float *g, ptrdiff_t ldg, const nn_sparse *s, int sections,
-                      ptrdiff_t i0, ptrdiff_t i1, vec rate) {
-    for (ptrdiff_t group = i0; group < i1; group += 16) {
-        for (unsigned touched = touched_in(s, sections, group / 16); touched; touched &= touched - 1) {
-            const ptrdiff_t i = group + __builtin_ctz(touched);
+INLINE void sgd_touched(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, float *g, ptrdiff_t ldg, const nn_sparse *s, ptrdiff_t i0,
+                        ptrdiff_t i1, vec rate) {
+    for (ptrdiff_t from = i0; from < i1; from += MARKED) {
+        for (unsigned left = s->touched[from / MARKED]; left; left &= left - 1) {
+            const ptrdiff_t i = from + __builtin_ctz(left);
             float *w_row = w + i * ldw, *g_row = g + (i - i0) * ldg;
             VKEEP_POINTER(w_row);
             VKEEP_POINTER(g_row);
@@ -393,12 +550,11 @@ INLINE void sgd_words(const int N, const int part, vmask tail, float *w, ptrdiff
     }
 }
 
-static void sparse_sgd(float *w, ptrdiff_t ldw, float *strip, const nn_sparse *s, int sections, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n, vec rate) {
+static void sparse_sgd(float *w, ptrdiff_t ldw, float *strip, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n, vec rate) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-    for (; j + SPARSE_N * VW <= n; j += SPARSE_N * VW) sgd_words(SPARSE_N, 0, none, w + j, ldw, strip + j, n, s, sections, i0, i1, rate);
-    for (; j + 4 * VW <= n; j += 4 * VW) sgd_words(4, 0, none, w + j, ldw, strip + j, n, s, sections, i0, i1, rate);
-    for (; j < n; j += VW) sgd_words(1, 1, vtail(n - j), w + j, ldw, strip + j, n, s, sections, i0, i1, rate);
+    for (; j + 4 * VW <= n; j += 4 * VW) sgd_touched(4, 0, none, w + j, ldw, strip + j, n, s, i0, i1, rate);
+    for (; j < n; j += VW) sgd_touched(1, 1, vtail(n - j), w + j, ldw, strip + j, n, s, i0, i1, rate);
 }
 
 /* The first input in [i, end) that moves (or does not), or end. */
@@ -426,32 +582,54 @@ static void update_moving(float *w, ptrdiff_t ldw, float *const *slots, float *s
     }
 }
 
-/* The gradient of a batch of one block of rows for n outputs, given to the rule block of inputs by block of inputs. strip: zeros, and zeros
- * again afterwards. SGD leaves a row of w alone that no row of x touches; the other rules those that nothing has touched yet. */
-static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, const float *dz, ptrdiff_t ldz, const nn_sparse *s,
-                             int sections, ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead) {
+/* What the rows touch of the inputs [i0, i1), moves from now on. */
+static void add_moving(uint64_t *moving, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1) {
+    for (ptrdiff_t i = i0; i < i1; i += MARKED) {
+        const uint64_t all = (uint64_t)UINT16_MAX << i % 64;
+        uint64_t touched = s->touched[i / MARKED];
+        if ((moving[i / 64] & all) == all) continue;
+        for (ptrdiff_t r = 0; s->x && r < s->rows; r++) touched |= s->marks[i / MARKED * s->height + r];
+        moving[i / 64] |= touched << i % 64;
+    }
+}
+
+/* The gradient of a batch of one block of rows for n outputs, given to the rule. SGD leaves a weight alone that no row touches; the other rules those
+ * that nothing has touched yet, and get the gradient of a block of inputs in strip: zeros, and zeros again afterwards. */
+static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float *strip, float *packed, const float *dz, ptrdiff_t ldz, nn_sparse *s,
+                             ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead) {
     const bool sgd = rule->fused == FINISH_SGD;
-    const ptrdiff_t R = count_rows(s, sections);
-    if (sgd && R == 1) {
-        while (s->rows == 0) s++;
-        sparse_sgd_single(w, ldw, dz, s, n, vset(step->c[0]));
+    const vec rate = vset(step->c[0]);
+    if (sgd && s->rows == 1) {
+        sparse_sgd_single(w, ldw, dz, s, n, rate);
         return;
     }
-    if (moving) {
-        for (ptrdiff_t word = 0; word < s->words; word++) moving[word / 4] |= (uint64_t)touched_in(s, sections, word) << word % 4 * 16;
+    if (s->x) pack_sweeps(packed, dz, ldz, s->rows, n);
+    if (sgd && s->x) {
+        const target t = {.c = w, .ldc = ldw, .rate = rate};
+        gradient_sweeps(FINISH_SGD, &t, packed, s, 0, s->inputs, n, ahead);
+        return;
     }
+    ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
     /* few rows leave little in the strip: then it holds several blocks, so that the rule, which is slow to start, starts less often */
-    const ptrdiff_t together = !sgd && R <= NN_STRIP_ROWS ? NN_STRIP_BLOCKS : 1;
-    for (ptrdiff_t block = 0; block < s->blocks; block += together) {
-        const ptrdiff_t i0 = block * s->block, i2 = i0 + together * s->block, i1 = i2 < s->inputs ? i2 : s->inputs;
-        for (ptrdiff_t b = block; b < block + together && b < s->blocks; b++)
-            sparse_dw_block(strip + (b - block) * s->block * n, n, dz, ldz, s, sections, b, n, ahead);
-        if (sgd) {
-            sparse_sgd(w, ldw, strip, s, sections, i0, i1, n, vset(step->c[0]));
+    const ptrdiff_t inputs = !sgd && s->rows <= NN_STRIP_ROWS ? NN_STRIP_BLOCKS * s->block : s->block;
+    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += inputs) {
+        const ptrdiff_t i1 = i0 + inputs < s->inputs ? i0 + inputs : s->inputs;
+        if (s->x) {
+            const target t = {.c = strip, .ldc = n};
+            nn_ahead part = {NULL, 0};
+            if (ahead) part = (nn_ahead){ahead->x + ahead->count * i0 / s->inputs, ahead->count * i1 / s->inputs - ahead->count * i0 / s->inputs};
+            gradient_sweeps(FINISH_STORE, &t, packed, s, i0, i1, n, ahead ? &part : NULL);
         } else {
+            gradient_rows(strip, n, dz, ldz, s, at, i0, i1, n);
+        }
+        if (sgd) {
+            sparse_sgd(w, ldw, strip, s, i0, i1, n, rate);
+        } else {
+            if (moving) add_moving(moving, s, i0, i1);
             update_moving(w, ldw, slots, strip, n, i0, i1, rule, step, moving);
         }
     }
+    if (!s->x) memset(s->touched, 0, (size_t)s->words * sizeof *s->touched);
 }
 
 #endif

@@ -17,6 +17,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Marks: of 16 floats those that are not zero (denormal ones are not), one bit each. */
+#define MARKED 16
+
 #if defined(VEC_AVX512)
 
 #define VW 16
@@ -32,6 +35,21 @@ INLINE vec vset(float x) { return _mm512_set1_ps(x); }
 INLINE vec vfma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec vfnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
 INLINE vec vsqrt(vec a) { return _mm512_sqrt_ps(a); }
+/* The marks of up to 16 floats, n of which are there. */
+INLINE unsigned vmark(const float *p, ptrdiff_t n) {
+    return _mm512_test_epi32_mask(_mm512_castps_si512(n < MARKED ? vload_tail(p, vtail(n)) : vload(p)), _mm512_set1_epi32(INT32_MAX));
+}
+/* Numbers the marked places from i on, one after the other; returns how many. Up to 16 more are overwritten. */
+INLINE ptrdiff_t vlist(int32_t *list, unsigned marks, ptrdiff_t i) {
+    const __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    _mm512_storeu_si512(list, _mm512_maskz_compress_epi32((vmask)marks, _mm512_add_epi32(place, _mm512_set1_epi32((int)i))));
+    return __builtin_popcount(marks);
+}
+/* Which of 64 marks have any of these bits. */
+INLINE uint64_t vmarked(const uint16_t *marks, unsigned bits) {
+    const __m512i any = _mm512_set1_epi16((short)bits);
+    return _mm512_test_epi16_mask(_mm512_loadu_si512(marks), any) | (uint64_t)_mm512_test_epi16_mask(_mm512_loadu_si512(marks + 32), any) << 32;
+}
 INLINE float vsum(vec a) {
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -54,6 +72,26 @@ INLINE vec vset(float x) { return _mm256_set1_ps(x); }
 INLINE vec vfma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vec vfnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
 INLINE vec vsqrt(vec a) { return _mm256_sqrt_ps(a); }
+INLINE unsigned vmark_word(vec a) {
+    const __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(INT32_MAX));
+    return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(magnitude, _mm256_setzero_si256())));
+}
+INLINE unsigned vmark(const float *p, ptrdiff_t n) {
+    if (n >= MARKED) return vmark_word(vload(p)) | vmark_word(vload(p + VW)) << VW;
+    const unsigned low = vmark_word(vload_tail(p, vtail(n)));
+    return n > VW ? low | vmark_word(vload_tail(p + VW, vtail(n - VW))) << VW : low;
+}
+INLINE uint64_t vmarked(const uint16_t *marks, unsigned bits) {
+    const __m256i any = _mm256_set1_epi16((short)bits), zero = _mm256_setzero_si256();
+    uint64_t none = 0;
+    for (int i = 0; i < 64; i += 32) {
+        const __m256i a = _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_loadu_si256((const __m256i *)(marks + i)), any), zero);
+        const __m256i b = _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_loadu_si256((const __m256i *)(marks + i + 16)), any), zero);
+        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xd8); /* packed within each half: back in order */
+        none |= (uint64_t)(uint32_t)_mm256_movemask_epi8(bytes) << i;
+    }
+    return ~none;
+}
 INLINE float vsum(vec a) {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
@@ -82,11 +120,29 @@ INLINE void vstore_tail(float *p, vec v, vmask n) {
 }
 INLINE vec vset(float x) { return (vec){x, x, x, x}; }
 INLINE float vsum(vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }
+INLINE unsigned vmark(const float *p, ptrdiff_t n) {
+    unsigned marks = 0;
+    for (ptrdiff_t i = 0; i < n && i < MARKED; i++) {
+        uint32_t bits;
+        memcpy(&bits, p + i, sizeof bits);
+        marks |= (unsigned)((bits & INT32_MAX) != 0) << i;
+    }
+    return marks;
+}
 #if defined(VEC_NEON)
 #define VEC_REGISTERS 32
 INLINE vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 INLINE vec vfnma(vec a, vec b, vec c) { return (vec)vfmsq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 INLINE vec vsqrt(vec a) { return (vec)vsqrtq_f32((float32x4_t)a); }
+INLINE uint64_t vmarked(const uint16_t *marks, unsigned bits) {
+    static const uint16_t place[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    uint64_t marked = 0;
+    for (int i = 0; i < 64; i += 8) {
+        const uint16x8_t here = vtstq_u16(vld1q_u16(marks + i), vdupq_n_u16((uint16_t)bits));
+        marked |= (uint64_t)vaddvq_u16(vandq_u16(here, vld1q_u16(place))) << i;
+    }
+    return marked;
+}
 #else
 #define VEC_REGISTERS 16
 INLINE vec vfma(vec a, vec b, vec c) { return a * b + c; } /* two roundings: the one set whose bits differ */
@@ -95,8 +151,21 @@ INLINE vec vsqrt(vec a) {
     for (int i = 0; i < VW; i++) a[i] = __builtin_sqrtf(a[i]);
     return a;
 }
+INLINE uint64_t vmarked(const uint16_t *marks, unsigned bits) {
+    uint64_t marked = 0;
+    for (int i = 0; i < 64; i++) marked |= (uint64_t)((marks[i] & bits) != 0) << i;
+    return marked;
+}
 #endif
 
+#endif
+
+#if !defined(VEC_AVX512)
+INLINE ptrdiff_t vlist(int32_t *list, unsigned marks, ptrdiff_t i) {
+    ptrdiff_t count = 0;
+    for (; marks; marks &= marks - 1) list[count++] = (int32_t)(i + __builtin_ctz(marks));
+    return count;
+}
 #endif
 
 /* What follows is the compiler's vector arithmetic alone. A comparison of two words is an ivec of 0 and -1. */

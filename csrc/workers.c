@@ -12,7 +12,6 @@
 #define POLL_WORK 50000000
 
 #define SKIP_MIN_OUTPUTS 32 /* that a worker must have for itself */
-#define SHARE_MIN_ROWS 16   /* the lists of fewer rows are not worth fetching from another core, however near */
 
 /* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 0.3 us a step. In multiply-adds,
  * of which a core makes some 60 in a nanosecond. */
@@ -29,7 +28,7 @@
 #define SEEN 2          /* measurements until a way is known: the first meets cold caches, new threads and memory that was never touched */
 #define GUESSED_NS 0.03 /* of a multiply-add and its two of the backward pass, before anything is measured */
 
-const char *const nn_way_names[NN_WAYS] = {"alone", "many", "sharing"};
+const char *const nn_way_names[NN_WAYS] = {"alone", "many"};
 
 static atomic_int num_threads = 1;
 
@@ -68,7 +67,7 @@ int nn_workers_for_step(const nn_net *net, ptrdiff_t B) {
 }
 
 /* Which way makes a row fastest is measured as training goes on, because a model of the machine cannot know who else is using it: a worker that waits
- * for its core holds up all others at each barrier; nor how far its cores are apart, which decides whether lists are worth fetching. A pass is cut
+ * for its core holds up all others at each barrier; nor how far its cores are apart. A pass is cut
  * into stretches of some milliseconds (of several calls, where a call is shorter), and now and then a way that is not in use gets one: soon after a
  * change, seldom when nothing has changed for long, and never for more than a small part of the time. Results do not depend on it. */
 double nn_now(void) {
@@ -85,24 +84,10 @@ static double expected_ns(const nn_net *net, nn_way way) {
     return ns > 0.0 ? ns : (double)nn_work_of_row(net, 1) * GUESSED_NS;
 }
 
-/* What is to be tried beside the best way: one that is not known yet, else the others in turns. */
-static nn_way next_trial(const nn_pace *pace, int ways) {
-    int next = pace->tried;
-    for (int i = 1; i < ways; i++) {
-        const int way = (pace->best + i) % ways;
-        if (pace->seen[way] < SEEN) return (nn_way)way;
-    }
-    do {
-        next = (next + 1) % ways;
-    } while (next == (int)pace->best);
-    return (nn_way)next;
-}
-
 nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     nn_pace *pace = &net->pace;
     if (net->way_choice >= 0) return pace->way = pace->best = (nn_way)net->way_choice;
     if (pace->rows > 0.0) return pace->way; /* the stretch goes on */
-    const int ways = net->skip_zeros && batch_size >= SHARE_MIN_ROWS ? NN_WAYS : NN_MANY_SHARE;
     const double step = expected_ns(net, NN_ALONE) * (double)batch_size, length = step > TRIAL_NS ? step : TRIAL_NS;
     if (pace->patience == 0.0) pace->patience = PATIENCE;
     if (nn_now() - pace->last > FORGET_NS) pace->patience = PATIENCE;
@@ -110,7 +95,7 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
      * far apart. A small dense net may be trained before that is known; long steps had rather be shared than wait until it is tried. */
     pace->best = net->skip_zeros || step > TRIAL_NS ? NN_MANY : NN_ALONE;
     bool all_known = true;
-    for (int way = 0; way < ways; way++) {
+    for (int way = 0; way < NN_WAYS; way++) {
         const double ns = pace->row_ns[way], least = pace->row_ns[pace->best];
         if (pace->seen[way] < SEEN) all_known = false;
         if (ns > 0.0 && (least == 0.0 || ns < least)) pace->best = (nn_way)way;
@@ -118,7 +103,7 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
     pace->way = pace->best;
     /* what is not known yet is tried at once where that is short */
     if (pace->seen[pace->best] >= SEEN && ((!all_known && step <= TRIAL_NS) || pace->since >= pace->patience * length))
-        pace->way = pace->tried = next_trial(pace, ways);
+        pace->way = pace->best == NN_ALONE ? NN_MANY : NN_ALONE;
     return pace->way;
 }
 

@@ -15,9 +15,8 @@
 
 #define LARGE_PAGE ((size_t)2 << 20)
 
-/* Zeros of the first layer are skipped where less than this part of the inputs is not zero: lists cost some 7 cycles an entry and direction where the
- * dense tiles cost 2 (docs/roofline.md). */
-#define SKIP_DENSITY 0.35
+/* Zeros of the first layer are skipped where the groups that are not all zero make less than this part of the inputs (docs/roofline.md). */
+#define SKIP_DENSITY 0.6
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
 #define SKIP_MIN_ROWS 16 /* of a forward pass; to look for the zeros of fewer takes as long */
@@ -40,7 +39,6 @@ void nn_free(void *memory) { free(memory); }
 void nn_workspace_free(nn_workspace *ws) {
     if (!ws) return;
     nn_free(ws->memory);
-    free(ws->lists);
     free(ws->sparse);
     free(ws->a);
     free(ws->dz);
@@ -55,54 +53,38 @@ static float *take(float *base, ptrdiff_t *used, ptrdiff_t rows, ptrdiff_t colum
     return piece;
 }
 
-void nn_size_lists(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t longest, bool *fits) {
-    const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 15) / 16 * 16;
-    s->inputs = inputs;
-    s->block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK;
-    s->blocks = (inputs + s->block - 1) / s->block;
-    s->pairs = (rows + 1) / 2;
-    s->words = 2 * line((inputs + 31) / 32);
-    s->entries = 2 * longest < s->block ? 2 * longest : s->block;
-    if (!multiply(s->pairs, s->entries, &s->room)) *fits = false;
-    s->room = line(s->room + NN_SPARSE_MARGIN);
-}
-
-void nn_take_lists(nn_sparse *s, float *base, ptrdiff_t *used, float *lists, ptrdiff_t *listed, bool *fits) {
-    s->input = (int32_t *)take(lists, listed, s->blocks, s->room, fits);
-    s->value[0] = take(lists, listed, s->blocks, s->room, fits);
-    s->value[1] = take(lists, listed, s->blocks, s->room, fits);
-    s->count = (int32_t *)take(base, used, s->blocks, s->pairs, fits);
-    s->touched = (uint16_t *)take(base, used, 1, s->words / 2, fits);
+void nn_take_sparse(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, bool marks, float *base, ptrdiff_t *used, bool *fits) {
+    const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 63) / 64 * 64;
+    *s = (nn_sparse){.inputs = inputs, .words = (inputs + 15) / 16, .block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK};
+    s->touched = (uint16_t *)take(base, used, 1, (s->words + 1) / 2, fits);
+    if (!marks) return;
+    s->height = (rows + 63) / 64 * 64;
+    s->marks = (uint16_t *)take(base, used, s->words, s->height / 2, fits);
+    s->few = (int32_t *)take(base, used, NN_FEW_ROWS / 2, inputs + NN_FEW_MARGIN, fits);
 }
 
 /* Two passes over the same list: the first adds up, the second hands out. */
-static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, int lists_of, bool pack) {
+static nn_workspace *workspace_new(const nn_net *net, nn_needs needs) {
     nn_workspace *ws = calloc(1, sizeof *ws);
     if (!ws) return NULL;
-    ws->rows = rows;
-    ws->several_blocks = several_blocks;
-    ws->longest = longest;
-    ws->lists_of = lists_of;
-    ws->pack = pack;
-    ws->sparse = calloc(2 * (size_t)lists_of, sizeof *ws->sparse);
+    ws->has = needs;
+    ws->sparse = calloc((size_t)needs.workers + 1, sizeof *ws->sparse);
     ws->a = calloc((size_t)net->depth, sizeof *ws->a);
     ws->dz = calloc((size_t)net->depth, sizeof *ws->dz);
     if (!ws->a || !ws->dz || !ws->sparse) goto no_memory;
-    const ptrdiff_t inputs = net->layers[0].inputs, outputs = net->layers[net->depth - 1].outputs;
+    const ptrdiff_t rows = needs.rows, inputs = net->layers[0].inputs, outputs = net->layers[net->depth - 1].outputs;
     for (int pass = 0; pass < 2; pass++) {
-        float *base = ws->memory, *lists = ws->lists;
-        ptrdiff_t used = 0, listed = 0;
+        float *base = ws->memory;
+        ptrdiff_t used = 0;
         bool fits = true;
-        if (longest) {
-            for (int i = 0; i < 2 * lists_of; i++) {
-                nn_size_lists(&ws->sparse[i], rows, inputs, longest, &fits);
-                nn_take_lists(&ws->sparse[i], base, &used, lists, &listed, &fits);
-            }
-            ws->moving = (uint64_t *)take(base, &used, lists_of, ws->sparse[0].words / 2, &fits);
+        if (needs.skips) {
+            for (int i = 0; i < needs.workers; i++) nn_take_sparse(&ws->sparse[i], rows, inputs, needs.marks, base, &used, &fits);
+            ws->moving_words = line((inputs + 31) / 32) / 2;
+            ws->moving = (uint64_t *)take(base, &used, needs.workers, 2 * ws->moving_words, &fits);
             ws->strip = take(base, &used, NN_STRIP_BLOCKS * ws->sparse[0].block, net->layers[0].outputs, &fits);
-            ws->panel = take(base, &used, rows, net->layers[0].outputs, &fits);
+            ws->panel = take(base, &used, rows, line(net->layers[0].outputs), &fits);
             ptrdiff_t weights = 0;
-            if (pack && !multiply(net->layers[0].inputs, net->layers[0].outputs, &weights)) fits = false;
+            if (needs.pack && !multiply(net->layers[0].inputs, net->layers[0].outputs, &weights)) fits = false;
             ws->packed = take(base, &used, 1 + NN_MAX_SLOTS, line(weights), &fits);
         } else {
             ws->x = take(base, &used, rows, inputs, &fits);
@@ -112,18 +94,15 @@ static nn_workspace *workspace_new(const nn_net *net, ptrdiff_t rows, bool sever
             ws->dz[l] = take(base, &used, rows, net->layers[l].outputs, &fits);
         }
         ws->wt = take(base, &used, net->size, 1, &fits);
-        ws->gradient = several_blocks ? take(base, &used, net->size, 1, &fits) : NULL;
+        ws->gradient = needs.several_blocks ? take(base, &used, net->size, 1, &fits) : NULL;
         ws->row_loss = take(base, &used, rows, 1, &fits);
         ws->weight = take(base, &used, rows, 1, &fits);
         ws->values = take(base, &used, rows, outputs, &fits);
         ws->probability = take(base, &used, rows, outputs, &fits);
         ws->labels = (int32_t *)take(base, &used, rows, 1, &fits);
         if (!fits) goto no_memory;
-        if (pass == 0) {
-            ws->memory = nn_alloc((size_t)used * sizeof(float));
-            if (longest) ws->lists = aligned_alloc(NN_CACHE_LINE, (size_t)listed * sizeof(float));
-        }
-        if (!ws->memory || (longest && !ws->lists)) goto no_memory;
+        if (pass == 0) ws->memory = nn_alloc((size_t)used * sizeof(float));
+        if (!ws->memory) goto no_memory;
     }
     return ws;
 no_memory:
@@ -131,28 +110,24 @@ no_memory:
     return NULL;
 }
 
-bool nn_reserve(nn_net *net, ptrdiff_t rows, bool several_blocks, ptrdiff_t longest, int lists_of, bool pack) {
+bool nn_reserve(nn_net *net, nn_needs needs) {
     nn_workspace *ws = net->workspace;
-    if (ws && ws->rows >= rows && ws->several_blocks >= several_blocks && ws->longest >= longest && !ws->longest == !longest &&
-        (!longest || ws->lists_of >= lists_of) && ws->pack >= pack)
-        return true;
-    if (ws && !ws->longest == !longest) { /* what another kind of call will ask for again stays: training and evaluation take turns */
-        if (ws->rows > rows) rows = ws->rows;
-        if (ws->longest > longest) longest = ws->longest;
-        if (ws->lists_of > lists_of) lists_of = ws->lists_of;
-        several_blocks |= ws->several_blocks;
-        pack |= ws->pack;
+    if (ws && ws->has.skips == needs.skips) {
+        const nn_needs has = ws->has;
+        if (has.rows >= needs.rows && has.several_blocks >= needs.several_blocks && has.marks >= needs.marks && has.workers >= needs.workers &&
+            has.pack >= needs.pack)
+            return true;
+        if (has.rows > needs.rows) needs.rows = has.rows;
+        if (has.workers > needs.workers) needs.workers = has.workers;
+        needs.several_blocks |= has.several_blocks;
+        needs.marks |= has.marks;
+        needs.pack |= has.pack;
     }
-    nn_workspace *larger = workspace_new(net, rows, several_blocks, longest, lists_of, pack);
+    nn_workspace *larger = workspace_new(net, needs);
     if (!larger) return false;
     nn_workspace_free(ws);
     net->workspace = larger;
     return true;
-}
-
-ptrdiff_t nn_longest_row(const nn_net *net, const nn_data *data, bool listed) {
-    if (!listed) return 0;
-    return data->x ? net->layers[0].inputs : data->csr.longest > 0 ? data->csr.longest : 1;
 }
 
 /* Whether most of what the first layer multiplies with is zero. Looks at some rows, spread evenly; the answer changes the speed and nothing else. */
@@ -163,9 +138,9 @@ bool nn_worth_skipping(const nn_net *net, const nn_data *data) {
     if (net->skip_choice >= 0) return net->skip_choice == 1;
     if (first->inputs < SKIP_MIN_INPUTS || first->outputs < 2) return false;
     const ptrdiff_t rows = data->n < SKIP_SAMPLE ? data->n : SKIP_SAMPLE;
-    ptrdiff_t nonzero = 0;
-    for (ptrdiff_t r = 0; r < rows; r++) nonzero += net->kernels->count_nonzero(data->x + data->n / rows * r * first->inputs, first->inputs);
-    return (double)nonzero < SKIP_DENSITY * (double)rows * (double)first->inputs;
+    ptrdiff_t grouped = 0;
+    for (ptrdiff_t r = 0; r < rows; r++) grouped += net->kernels->count_grouped(data->x + data->n / rows * r * first->inputs, first->inputs);
+    return (double)grouped < SKIP_DENSITY * (double)rows * (double)first->inputs;
 }
 
 bool nn_forward_skips(const nn_net *net, const nn_data *data) {

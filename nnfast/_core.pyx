@@ -99,7 +99,6 @@ cdef extern from "net.h" nogil:
         const int64_t *start
         const int32_t *index
         const float *value
-        ptrdiff_t longest
     ctypedef struct nn_data:
         const float *x
         nn_csr csr
@@ -168,11 +167,6 @@ cdef extern from *:
         }
         return -1;
     }
-    static ptrdiff_t longest_row(const int64_t *start, ptrdiff_t rows) {
-        int64_t longest = 0;
-        for (ptrdiff_t r = 0; r < rows; r++) longest = start[r + 1] - start[r] > longest ? start[r + 1] - start[r] : longest;
-        return (ptrdiff_t)longest;
-    }
     static ptrdiff_t first_row_outside(const uint32_t *x, ptrdiff_t n, ptrdiff_t bound) {
         uint32_t largest = 0;
         for (ptrdiff_t i = 0; i < n; i++) largest = x[i] > largest ? x[i] : largest;
@@ -189,7 +183,6 @@ cdef extern from *:
     ptrdiff_t first_outside(const int32_t *, ptrdiff_t, ptrdiff_t) nogil
     ptrdiff_t first_row_outside(const uint32_t *, ptrdiff_t, ptrdiff_t) nogil
     ptrdiff_t first_row_disordered(const int64_t *, const int32_t *, ptrdiff_t, ptrdiff_t) nogil
-    ptrdiff_t longest_row(const int64_t *, ptrdiff_t) nogil
 
 
 # The instruction set of this process.
@@ -414,7 +407,6 @@ cdef class SparseRows:
         at = first_row_disordered(self.csr.start, self.csr.index, rows, inputs)
         if at >= 0:
             raise ValueError(f"index: expected ascending numbers from 0 to {inputs - 1} in each row, received others in row {at}; scipy's sum_duplicates() sorts them")
-        self.csr.longest = longest_row(self.csr.start, rows)
         self.start, self.index, self.value = start, index, value
         self.shape = (rows, inputs)
 

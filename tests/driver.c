@@ -81,7 +81,7 @@ int main(int count, char **arguments) {
         {.outputs = OUTPUTS, .activation = softmax, .dense = true, .bias = true},
     };
     const nn_data dense = {.x = x, .y = {.labels = y}, .n = ROWS};
-    const nn_data sparse = {.csr = {row_start, column, value, INPUTS}, .y = {.labels = y}, .n = ROWS};
+    const nn_data sparse = {.csr = {row_start, column, value}, .y = {.labels = y}, .n = ROWS};
     double loss_sum = 0.0;
     nn_set_num_threads(3);
     const uint64_t hash = train(kernels, &dense, NN_ALONE, loss, adam, layers, &loss_sum);

@@ -272,12 +272,10 @@ def test_from_logits_of_a_linear_layer_is_the_link(isa: str, rng: np.random.Gene
 def test_a_way_that_does_not_exist_is_refused() -> None:
     net = _core.Net(3, [(2, "linear", 0.0, True, True)])
     assert net.way is None
-    with pytest.raises(
-        ValueError, match="way: expected None or one of alone, many, sharing, received 'both'"
-    ):
+    with pytest.raises(ValueError, match="way: expected None or one of alone, many, received 'both'"):
         net.way = "both"
-    net.way = "sharing"
-    assert net.way == "sharing"
+    net.way = "many"
+    assert net.way == "many"
     net.way = None
     assert net.way is None
 
@@ -441,7 +439,7 @@ def test_bits_of_a_long_call_do_not_depend_on_threads(
         results = {
             run(threads, skip, way)
             for threads in (1, 2, 3, 5)
-            for skip, way in ((False, None), (True, None), (True, "many"), (True, "sharing"))
+            for skip, way in ((False, None), (True, None), (True, "many"))
             if way is None or threads in (2, 3)
         }
     finally:
