@@ -60,8 +60,6 @@ typedef struct nn_sparse {
 
 #define NN_SPARSE_BLOCK 128     /* inputs: 64 outputs of them are 32 KiB of weights */
 #define NN_SPARSE_MAX_BLOCKS 32 /* wider inputs get wider blocks */
-#define NN_STRIP_ROWS 16        /* of so few rows, */
-#define NN_STRIP_BLOCKS 4       /* the gradients of so many blocks wait together */
 
 /* Rows that will be wanted soon, to be asked for little by little. */
 typedef struct nn_ahead {
@@ -150,7 +148,7 @@ typedef struct nn_kernels {
                            const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz); packed (R, n and up to a multiple of 16): scratch. */
     void (*sparse_dw)(float *dw, float *packed, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t n, const nn_ahead *ahead);
-    /* The same gradient, given to the rule. strip (NN_STRIP_BLOCKS blocks, n): zeros, and zeros again afterwards. moving: one bit an input, set where
+    /* The same gradient, given to the rule. strip (block, n): zeros, and zeros again afterwards. moving: one bit an input, set where
      * its slots are not all zero, which this keeps up; an input without is left alone. NULL: all move. */
     void (*sparse_dw_update)(float *w, ptrdiff_t ldw, float *const *slots, float *strip, float *packed, const float *dz, ptrdiff_t ldz, nn_sparse *s,
                              ptrdiff_t n, const nn_rule *rule, const nn_step *step, uint64_t *moving, const nn_ahead *ahead);

@@ -234,6 +234,9 @@ typedef struct nn_panel {
     uint64_t *moving; /* one bit an input: its slots are not all zero; NULL: not known */
 } nn_panel;
 
+/* Where the sums of a worker lie that owns outputs from c0 on, and later its dz. */
+static float *panel_place(const nn_workspace *ws, ptrdiff_t c0, int thread) { return ws->panel + ws->has.rows * c0 + NN_APART * thread; }
+
 static nn_panel find_panel(const nn_pass *pass, const nn_workspace *ws, int thread, int threads) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
@@ -243,13 +246,13 @@ static nn_panel find_panel(const nn_pass *pass, const nn_workspace *ws, int thre
     share(O, 16, thread, threads, &panel.c0, &c1);
     panel.n = c1 - panel.c0;
     if (threads > 1) {
-        panel.a = ws->panel + ws->has.rows * panel.c0;
+        panel.a = panel_place(ws, panel.c0, thread);
         panel.lda = panel.n;
     }
     if (pass->packed) {
         panel.ldw = panel.n;
-        panel.w = ws->packed + I * panel.c0;
-        for (int s = 0; s < NN_MAX_SLOTS; s++) panel.slots[s] = net->slots[s] ? panel.w + (s + 1) * line(I * O) : NULL;
+        panel.w = ws->packed + I * panel.c0 + NN_APART * thread;
+        for (int s = 0; s < NN_MAX_SLOTS; s++) panel.slots[s] = net->slots[s] ? panel.w + (s + 1) * ws->packed_size : NULL;
     } else {
         panel.w = net->params + layer->w + panel.c0;
         for (int s = 0; s < NN_MAX_SLOTS; s++) panel.slots[s] = net->slots[s] ? net->slots[s] + layer->w + panel.c0 : NULL;
@@ -343,7 +346,7 @@ static void join_panels(const nn_net *net, const nn_workspace *ws, ptrdiff_t r0,
         ptrdiff_t c0, c1;
         share(O, 16, thread, threads, &c0, &c1);
         for (ptrdiff_t r = r0; r < r1; r++)
-            memcpy(ws->a[0] + r * O + c0, ws->panel + ws->has.rows * c0 + r * (c1 - c0), (size_t)(c1 - c0) * sizeof(float));
+            memcpy(ws->a[0] + r * O + c0, panel_place(ws, c0, thread) + r * (c1 - c0), (size_t)(c1 - c0) * sizeof(float));
     }
 }
 
@@ -380,15 +383,16 @@ static void update_columns(nn_net *net, ptrdiff_t place, float *gradient, const 
 }
 
 /* The same of the first layer's weights where zeros are skipped. */
-static void update_sparse(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_part *part, nn_sparse *s) {
+static void update_sparse(nn_net *net, nn_workspace *ws, const nn_panel *panel, const nn_part *part, int thread) {
+    nn_sparse *s = &ws->sparse[thread];
     const nn_kernels *k = net->kernels;
     const nn_layer *layer = &net->layers[0];
     const ptrdiff_t I = layer->inputs, O = layer->outputs, n = panel->n;
     const float *dz = ws->dz[0] + panel->c0;
-    float *packed = ws->panel + ws->has.rows * panel->c0;
+    float *packed = panel_place(ws, panel->c0, thread);
     if (layer->bias) update_bias(net, ws, layer, dz, O, part, panel->c0, panel->c0 + n);
     if (part->first && part->last) {
-        float *strip = ws->strip + NN_STRIP_BLOCKS * s->block * panel->c0;
+        float *strip = ws->strip + s->block * panel->c0 + NN_APART * thread;
         k->sparse_dw_update(panel->w, panel->ldw, panel->slots, strip, packed, dz, O, s, n, net->rule, part->step, panel->moving, part->ahead);
         return;
     }
@@ -434,7 +438,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
         ptrdiff_t first, last;
         if (l == 0 && pass->skips) {
-            update_sparse(net, ws, panel, part, &ws->sparse[thread]);
+            update_sparse(net, ws, panel, part, thread);
             continue;
         }
         const bool alone = l > 0 && R <= ROWS_OF_ONE && I * O <= WEIGHTS_OF_ONE;

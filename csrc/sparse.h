@@ -99,22 +99,25 @@ typedef struct asker {
     const float *const *x;
     ptrdiff_t count, inputs;
     ptrdiff_t row, at; /* the next line */
-    ptrdiff_t due;     /* floats that should have been asked for, but for those that were */
+    ptrdiff_t pace;    /* floats to ask for after each input, */
+    ptrdiff_t due;     /* and those that have not been */
 } asker;
 
-/* For the sweep over the columns from the j-th on, of which each asks for its share. */
-INLINE asker begin_asking(const nn_ahead *ahead, ptrdiff_t inputs, ptrdiff_t j, ptrdiff_t n) {
+/* For the sweep over the inputs [i0, i1) and the columns from the j-th on: each asks for its share of the rows. */
+INLINE asker begin_asking(const nn_ahead *ahead, ptrdiff_t inputs, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j, ptrdiff_t n) {
     enum { SWEEP = GROUP_WORDS * VW };
     if (!ahead || j % SWEEP) return (asker){.x = NULL}; /* what is left of a wide layer does not ask again */
+    const ptrdiff_t from = ahead->count * i0 / inputs, count = ahead->count * i1 / inputs - from;
     const ptrdiff_t sweeps = (n + SWEEP - 1) / SWEEP, sweep = j / SWEEP;
-    const ptrdiff_t first = ahead->count * sweep / sweeps, last = ahead->count * (sweep + 1) / sweeps;
-    return (asker){.x = ahead->x + first, .count = last - first, .inputs = inputs};
+    const ptrdiff_t first = count * sweep / sweeps, last = count * (sweep + 1) / sweeps;
+    return (asker){
+        .x = ahead->x + from + first, .count = last - first, .inputs = inputs, .pace = ((last - first) * inputs + i1 - i0 - 1) / (i1 - i0)};
 }
 
-/* After so many more of all inputs. */
+/* After so many more inputs. */
 INLINE void ask(asker *a, ptrdiff_t inputs) {
     enum { LINE = 64 / sizeof(float) };
-    for (a->due += a->count * inputs; a->due >= LINE; a->due -= LINE) {
+    for (a->due += a->pace * inputs; a->due >= LINE; a->due -= LINE) {
         if (a->row >= a->count) return;
         __builtin_prefetch(a->x[a->row] + a->at, 0, 2);
         a->at += LINE;
@@ -299,10 +302,10 @@ static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const fl
         if (relu) activation->forward(a, s->rows, 1, activation->parameter);
         return;
     }
-#define SWEEP(PASS, N, TAIL)                                                                                 \
-    {                                                                                                        \
-        PASS(TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, relu, begin_asking(ahead, s->inputs, j, n)); \
-        j += (N) * VW;                                                                                       \
+#define SWEEP(PASS, N, TAIL)                                                                                               \
+    {                                                                                                                      \
+        PASS(TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, relu, begin_asking(ahead, s->inputs, 0, s->inputs, j, n)); \
+        j += (N) * VW;                                                                                                     \
     }
     if (s->x && s->rows > NN_FEW_ROWS) {
         while (j + 4 * VW <= n) SWEEP(forward_groups_4, 4, none)
@@ -418,11 +421,11 @@ static void gradient_sweeps(const int finish, const target *t, const float *dz, 
                             const nn_ahead *ahead) {
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-#define SWEEP(N, TAIL)                                                                                         \
-    {                                                                                                          \
-        (finish == FINISH_SGD ? sgd_groups_##N : gradient_groups_##N)(TAIL, t, j, dz + s->rows * j, s, i0, i1, \
-                                                                      begin_asking(ahead, s->inputs, j, n));   \
-        j += (N) * VW;                                                                                         \
+#define SWEEP(N, TAIL)                                                                                               \
+    {                                                                                                                \
+        (finish == FINISH_SGD ? sgd_groups_##N : gradient_groups_##N)(TAIL, t, j, dz + s->rows * j, s, i0, i1,       \
+                                                                      begin_asking(ahead, s->inputs, i0, i1, j, n)); \
+        j += (N) * VW;                                                                                               \
     }
     while (j + 4 * VW <= n) SWEEP(4, none)
     while (j + 2 * VW <= n) SWEEP(2, none)
@@ -610,15 +613,11 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
         return;
     }
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
-    /* few rows leave little in the strip: then it holds several blocks, so that the rule, which is slow to start, starts less often */
-    const ptrdiff_t inputs = !sgd && s->rows <= NN_STRIP_ROWS ? NN_STRIP_BLOCKS * s->block : s->block;
-    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += inputs) {
-        const ptrdiff_t i1 = i0 + inputs < s->inputs ? i0 + inputs : s->inputs;
+    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += s->block) {
+        const ptrdiff_t i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
         if (s->x) {
             const target t = {.c = strip, .ldc = n};
-            nn_ahead part = {NULL, 0};
-            if (ahead) part = (nn_ahead){ahead->x + ahead->count * i0 / s->inputs, ahead->count * i1 / s->inputs - ahead->count * i0 / s->inputs};
-            gradient_sweeps(FINISH_STORE, &t, packed, s, i0, i1, n, ahead ? &part : NULL);
+            gradient_sweeps(FINISH_STORE, &t, packed, s, i0, i1, n, ahead);
         } else {
             gradient_rows(strip, n, dz, ldz, s, at, i0, i1, n);
         }

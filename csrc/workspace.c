@@ -78,14 +78,21 @@ static nn_workspace *workspace_new(const nn_net *net, nn_needs needs) {
         ptrdiff_t used = 0;
         bool fits = true;
         if (needs.skips) {
-            for (int i = 0; i < needs.workers; i++) nn_take_sparse(&ws->sparse[i], rows, inputs, needs.marks, base, &used, &fits);
-            ws->moving_words = line((inputs + 31) / 32) / 2;
+            const ptrdiff_t apart = NN_APART * needs.workers;
+            for (int i = 0; i < needs.workers; i++) {
+                nn_take_sparse(&ws->sparse[i], rows, inputs, needs.marks, base, &used, &fits);
+                take(base, &used, 1, NN_APART, &fits);
+            }
+            ws->moving_words = line((inputs + 31) / 32) / 2 + NN_APART / 2;
             ws->moving = (uint64_t *)take(base, &used, needs.workers, 2 * ws->moving_words, &fits);
-            ws->strip = take(base, &used, NN_STRIP_BLOCKS * ws->sparse[0].block, net->layers[0].outputs, &fits);
+            ws->strip = take(base, &used, ws->sparse[0].block, net->layers[0].outputs, &fits);
+            take(base, &used, 1, apart, &fits);
             ws->panel = take(base, &used, rows, line(net->layers[0].outputs), &fits);
+            take(base, &used, 1, apart, &fits);
             ptrdiff_t weights = 0;
             if (needs.pack && !multiply(net->layers[0].inputs, net->layers[0].outputs, &weights)) fits = false;
-            ws->packed = take(base, &used, 1 + NN_MAX_SLOTS, line(weights), &fits);
+            ws->packed_size = line(weights) + apart;
+            ws->packed = take(base, &used, needs.pack ? 1 + NN_MAX_SLOTS : 0, ws->packed_size, &fits);
         } else {
             ws->x = take(base, &used, rows, inputs, &fits);
         }

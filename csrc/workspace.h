@@ -7,6 +7,10 @@
 
 #define NN_CACHE_LINE 64
 
+/* Floats between what one worker writes in every step and what the next one does: processors fetch lines ahead of a stream, and so from each other.
+ */
+#define NN_APART 4096
+
 static inline ptrdiff_t line(ptrdiff_t floats) { return (floats + 15) / 16 * 16; }
 
 /* product = a * b; false if that is more than memory can hold. */
@@ -31,12 +35,13 @@ struct nn_workspace {
     nn_sparse *sparse; /* each worker's */
     uint64_t *moving;  /* (workers, moving_words): which of the first layer's slots are not all zero, one bit an input */
     ptrdiff_t moving_words;
-    float *strip;    /* (inputs of NN_STRIP_BLOCKS blocks, outputs of the first layer): zeros between two steps */
-    float *panel;    /* (rows, outputs of the first layer, up to whole lines), panel by panel */
-    float *packed;   /* w of the first layer and its slots, panel by panel, if asked for */
-    float **a, **dz; /* per layer (rows, outputs) */
-    float *wt;       /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
-    float *gradient; /* flat as params, if several_blocks */
+    float *strip;          /* (inputs of a block, outputs of the first layer): zeros between two steps */
+    float *panel;          /* (rows, outputs of the first layer, up to whole lines), panel by panel */
+    float *packed;         /* w of the first layer and its slots, panel by panel, if asked for */
+    ptrdiff_t packed_size; /* floats of each */
+    float **a, **dz;       /* per layer (rows, outputs) */
+    float *wt;             /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
+    float *gradient;       /* flat as params, if several_blocks */
     float *row_loss, *weight, *values, *probability;
     int32_t *labels;
     void *memory;
