@@ -204,13 +204,17 @@ INLINE void forward_groups(const int N, const int part, vmask tail, float *a, pt
 /* How rows go that are listed: of a CSR matrix one by one, of x by pairs, the last of which may be a single row. */
 enum { CSR_ROW, X_ROW, X_PAIR };
 
+INLINE nn_csr_row listed_row(const int kind, const nn_sparse *s, ptrdiff_t r) {
+    return kind == CSR_ROW ? s->csr[r] : (nn_csr_row){s->few + r / 2 * (s->inputs + NN_FEW_MARGIN), NULL, s->length[r / 2]};
+}
+
 /* N words of a (1 or 2, lda) go on from `start`, the bias or what the block of inputs before has left, over the inputs [i0, i1) of rows r and r + 1.
  */
 INLINE void forward_listed(const int kind, const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const float *start, ptrdiff_t lds,
                            const nn_sparse *s, ptrdiff_t r, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1, const float *w, ptrdiff_t ldw, bool relu) {
     enum { MOST = 2 };
     const int M = kind == X_PAIR ? 2 : 1;
-    const nn_csr_row row = kind == CSR_ROW ? s->csr[r] : (nn_csr_row){s->few + r / 2 * (s->inputs + NN_FEW_MARGIN), NULL, s->length[r / 2]};
+    const nn_csr_row row = listed_row(kind, s, r);
     const float *x0 = kind == CSR_ROW ? NULL : s->x[r], *x1 = kind == X_PAIR ? s->x[r + 1] : NULL;
     vec sum[MOST][ROW_WORDS];
     UNROLL
@@ -241,8 +245,9 @@ INLINE void forward_listed(const int kind, const int N, const int part, vmask ta
 INLINE void forward_rows(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
                          const float *b, bool relu, asker ahead) {
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
-    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += s->block) {
-        const ptrdiff_t i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs, lds = i0 ? lda : 0;
+    const ptrdiff_t block = s->rows <= 2 ? s->inputs : s->block; /* what nobody comes back to needs no blocks */
+    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += block) {
+        const ptrdiff_t i1 = i0 + block < s->inputs ? i0 + block : s->inputs, lds = i0 ? lda : 0;
         const bool finish = relu && i1 == s->inputs;
         for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1) {
             float *out = a + r * lda;
@@ -452,36 +457,51 @@ static void pack_sweeps(float *packed, const float *dz, ptrdiff_t ldz, ptrdiff_t
 #undef SWEEP
 }
 
-/* Adds to N words of g, the gradient of the inputs [i0, i1), what row r of a CSR matrix gives. */
-INLINE void gradient_row(const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, nn_sparse *s, ptrdiff_t r, ptrdiff_t *at,
-                         ptrdiff_t i0, ptrdiff_t i1) {
-    const nn_csr_row row = s->csr[r];
-    vec word[ROW_WORDS];
+/* Adds to N words of g, the gradient of the inputs [i0, i1), what rows r and r + 1 give. */
+INLINE void gradient_listed(const int kind, const int N, const int part, vmask tail, float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz,
+                            nn_sparse *s, ptrdiff_t r, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1) {
+    const nn_csr_row row = listed_row(kind, s, r);
+    const float *x0 = kind == CSR_ROW ? NULL : s->x[r], *x1 = kind == X_PAIR ? s->x[r + 1] : NULL;
+    vec word[2][ROW_WORDS];
     UNROLL
-    for (int j = 0; j < N; j++) word[j] = vload_part(dz + j * VW, part, tail);
+    for (int m = 0; m < (kind == X_PAIR ? 2 : 1); m++) {
+        UNROLL
+        for (int j = 0; j < N; j++) word[m][j] = vload_part(dz + m * ldz + j * VW, part, tail);
+    }
     ptrdiff_t k = *at;
     FOR_LISTED(row.index, row.length, k, i0, i1, {
         float *out = g + (i - i0) * ldg;
-        const vec v = vset(row.value[k]);
+        const vec v0 = vset(kind == CSR_ROW ? row.value[k] : x0[i]), v1 = kind == X_PAIR ? vset(x1[i]) : vzero();
         VKEEP_POINTER(out);
         UNROLL
-        for (int j = 0; j < N; j++) vstore_part(out + j * VW, vfma(v, word[j], vload_part(out + j * VW, part, tail)), part, tail);
-        s->touched[i / MARKED] |= (uint16_t)(1u << i % MARKED);
+        for (int j = 0; j < N; j++) {
+            vec sum = vfma(v0, word[0][j], vload_part(out + j * VW, part, tail));
+            if (kind == X_PAIR) sum = vfma(v1, word[1][j], sum);
+            vstore_part(out + j * VW, sum, part, tail);
+        }
+        if (kind == CSR_ROW) s->touched[i / MARKED] |= (uint16_t)(1u << i % MARKED);
     })
     *at = k;
 }
 
 /* g (i1 - i0, ldg) += the gradient of the inputs [i0, i1), n outputs, row by row. at[r]: the entry where row r begins there, and on return ends. */
 static void gradient_rows(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1,
-                          ptrdiff_t n) {
+                          ptrdiff_t n, asker ahead) {
     const vmask none = vtail(VW);
-    for (ptrdiff_t r = 0; r < s->rows; r++, dz += ldz) {
+    for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1, dz += (s->x ? 2 : 1) * ldz) {
         ptrdiff_t j = 0, end = at[r];
-#define WORDS(N, PART, TAIL)                                                 \
-    {                                                                        \
-        end = at[r];                                                         \
-        gradient_row(N, PART, TAIL, g + j, ldg, dz + j, s, r, &end, i0, i1); \
-        j += (N) * VW;                                                       \
+        if (ahead.x) ask(&ahead, (i1 - i0) * 2 / s->rows);
+#define WORDS(N, PART, TAIL)                                                                             \
+    {                                                                                                    \
+        end = at[r];                                                                                     \
+        if (!s->x) {                                                                                     \
+            gradient_listed(CSR_ROW, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);        \
+        } else if (r + 1 < s->rows) {                                                                    \
+            gradient_listed(X_PAIR, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);         \
+        } else {                                                                                         \
+            gradient_listed(X_ROW, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);          \
+        }                                                                                                \
+        j += (N) * VW;                                                                                   \
     }
         while (j + ROW_WORDS * VW <= n) WORDS(ROW_WORDS, 0, none)
         while (j + 4 * VW <= n) WORDS(4, 0, none)
@@ -502,19 +522,21 @@ static void sparse_dw(float *dw, float *packed, const float *dz, ptrdiff_t ldz, 
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
     for (ptrdiff_t i = 0; i < s->inputs; i += s->block) {
         const ptrdiff_t end = i + s->block < s->inputs ? i + s->block : s->inputs;
-        gradient_rows(dw + i * n, n, dz, ldz, s, at, i, end, n);
+        gradient_rows(dw + i * n, n, dz, ldz, s, at, i, end, n, (asker){.x = NULL});
     }
     memset(s->touched, 0, (size_t)s->words * sizeof *s->touched); /* all of dw is looked at, later */
 }
 
-/* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. */
+/* SGD with the gradient of a single row, N words of it: each weight that it touches is read and written once. Backwards, because the forward pass has
+ * left the last inputs' weights in the first-level cache. */
 INLINE void sgd_row(const int N, const int part, vmask tail, float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, vec rate) {
-    const nn_csr_row row = s->x ? (nn_csr_row){s->few, NULL, s->length[0]} : s->csr[0];
+    const nn_csr_row row = s->x ? listed_row(X_ROW, s, 0) : s->csr[0];
     vec word[ROW_WORDS];
-    ptrdiff_t k = 0;
     UNROLL
     for (int j = 0; j < N; j++) word[j] = vload_part(dz + j * VW, part, tail);
-    FOR_LISTED(row.index, row.length, k, 0, s->inputs, {
+    for (ptrdiff_t k = row.length - 1; k >= 0; k--) {
+        const ptrdiff_t i = row.index[k];
+        if ((size_t)i >= (size_t)s->inputs) continue;
         float *weights = w + i * ldw;
         VKEEP_POINTER(weights);
         const vec v = vset(s->x ? s->x[0][i] : row.value[k]);
@@ -523,7 +545,7 @@ INLINE void sgd_row(const int N, const int part, vmask tail, float *w, ptrdiff_t
             const vec g = vfma(v, word[j], vzero()) + 0.0f;
             vstore_part(weights + j * VW, vfnma(rate, g, vload_part(weights + j * VW, part, tail)), part, tail);
         }
-    })
+    }
 }
 
 static void sparse_sgd_single(float *w, ptrdiff_t ldw, const float *dz, const nn_sparse *s, ptrdiff_t n, vec rate) {
@@ -606,8 +628,9 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
         sparse_sgd_single(w, ldw, dz, s, n, rate);
         return;
     }
-    if (s->x) pack_sweeps(packed, dz, ldz, s->rows, n);
-    if (sgd && s->x) {
+    const bool groups = s->x && (sgd || s->rows > NN_FEW_ROWS);
+    if (groups) pack_sweeps(packed, dz, ldz, s->rows, n);
+    if (groups && sgd) {
         const target t = {.c = w, .ldc = ldw, .rate = rate};
         gradient_sweeps(FINISH_SGD, &t, packed, s, 0, s->inputs, n, ahead);
         return;
@@ -615,11 +638,11 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
     for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += s->block) {
         const ptrdiff_t i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
-        if (s->x) {
+        if (groups) {
             const target t = {.c = strip, .ldc = n};
             gradient_sweeps(FINISH_STORE, &t, packed, s, i0, i1, n, ahead);
         } else {
-            gradient_rows(strip, n, dz, ldz, s, at, i0, i1, n);
+            gradient_rows(strip, n, dz, ldz, s, at, i0, i1, n, begin_asking(ahead, s->inputs, i0, i1, 0, VW));
         }
         if (sgd) {
             sparse_sgd(w, ldw, strip, s, i0, i1, n, rate);

@@ -16,7 +16,7 @@
 #define LARGE_PAGE ((size_t)2 << 20)
 
 /* Zeros of the first layer are skipped where the groups that are not all zero make less than this part of the inputs (docs/roofline.md). */
-#define SKIP_DENSITY 0.6
+#define SKIP_DENSITY 0.7
 #define SKIP_SAMPLE 64
 #define SKIP_MIN_INPUTS 32
 #define SKIP_MIN_ROWS 16 /* of a forward pass; to look for the zeros of fewer takes as long */
