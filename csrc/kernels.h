@@ -37,7 +37,7 @@ typedef struct nn_csr_row {
     ptrdiff_t length;
 } nn_csr_row;
 
-#define NN_FEW_ROWS 8    /* go pair by pair */
+#define NN_FEW_ROWS 16   /* go pair by pair */
 #define NN_FEW_MARGIN 16 /* a whole word of them is stored */
 
 /* A block of rows of which most is zero: where they lie, and marks of what is not zero, or without their zeros. */

@@ -152,178 +152,6 @@ INLINE void forward_group(const int G, const int N, const int part, vmask tail, 
     })
 }
 
-/* A function of its own for each width: in one with all else the loop runs out of registers. */
-#define FORWARD_GROUP(NAME, N, PART)                                                                                                                \
-    static __attribute__((noinline)) void NAME(vmask tail, float *sums, const float *const *x, ptrdiff_t i, const uint64_t rows[2], const float *w, \
-                                               ptrdiff_t ldw) {                                                                                     \
-        forward_group(GROUP, N, PART, tail, sums, x, i, rows, w, ldw);                                                                              \
-    }
-FORWARD_GROUP(forward_group_4, 4, 0)
-FORWARD_GROUP(forward_group_2, 2, 0)
-FORWARD_GROUP(forward_group_1, 1, 1)
-
-/* N words of a (R, lda) = finish(b + x w) by groups. */
-INLINE void forward_groups(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
-                           const float *b, bool relu, asker ahead) {
-    float sums[NN_SPARSE_BLOCK_ROWS * GROUP_WORDS * VW] __attribute__((aligned(64)));
-    for (ptrdiff_t r = 0; r < s->rows; r++) {
-        UNROLL
-        for (int j = 0; j < N; j++) vstore(sums + (r * N + j) * VW, b ? vload_part(b + j * VW, part, tail) : vzero());
-    }
-    const ptrdiff_t whole = s->inputs / GROUP * GROUP;
-    for (ptrdiff_t word = 0; word < s->words; word++) {
-        uint64_t rows[MARKED / GROUP][2];
-        find_groups(rows, s, word);
-        for (ptrdiff_t g = 0, i = word * MARKED; g < MARKED / GROUP && i < whole; g++, i += GROUP) {
-            if (ahead.x) ask(&ahead, GROUP);
-            if (rows[g][0] | rows[g][1])
-                (N == 4 ? forward_group_4 : N == 2 ? forward_group_2 : forward_group_1)(tail, sums, s->x, i, rows[g], w + i * ldw, ldw);
-        }
-    }
-    for (ptrdiff_t i = whole; i < s->inputs; i++) {
-        uint64_t rows[2];
-        if (find_marked(rows, s, s->words - 1, 1u << i % MARKED)) forward_group(1, N, part, tail, sums, s->x, i, rows, w + i * ldw, ldw);
-    }
-    for (ptrdiff_t r = 0; r < s->rows; r++) {
-        UNROLL
-        for (int j = 0; j < N; j++) {
-            const vec z = vload(sums + (r * N + j) * VW);
-            vstore_part(a + r * lda + j * VW, (relu ? vrelu(z) : z) + 0.0f, part, tail);
-        }
-    }
-}
-
-/* Runs BODY for what is listed in [i0, i1) from the k-th on: input i at place k. A CSR matrix is the caller's, who may have changed it since it was
- * checked: an index that does not belong where it is ends its row. */
-#define FOR_LISTED(list, length, k, i0, i1, ...)                                          \
-    for (; (k) < (length) && (size_t)((list)[k] - (i0)) < (size_t)((i1) - (i0)); (k)++) { \
-        const ptrdiff_t i = (list)[k];                                                    \
-        __VA_ARGS__                                                                       \
-    }
-
-/* How rows go that are listed: of a CSR matrix one by one, of x by pairs, the last of which may be a single row. */
-enum { CSR_ROW, X_ROW, X_PAIR };
-
-INLINE nn_csr_row listed_row(const int kind, const nn_sparse *s, ptrdiff_t r) {
-    return kind == CSR_ROW ? s->csr[r] : (nn_csr_row){s->few + r / 2 * (s->inputs + NN_FEW_MARGIN), NULL, s->length[r / 2]};
-}
-
-/* N words of a (1 or 2, lda) go on from `start`, the bias or what the block of inputs before has left, over the inputs [i0, i1) of rows r and r + 1.
- */
-INLINE void forward_listed(const int kind, const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const float *start, ptrdiff_t lds,
-                           const nn_sparse *s, ptrdiff_t r, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1, const float *w, ptrdiff_t ldw, bool relu) {
-    enum { MOST = 2 };
-    const int M = kind == X_PAIR ? 2 : 1;
-    const nn_csr_row row = listed_row(kind, s, r);
-    const float *x0 = kind == CSR_ROW ? NULL : s->x[r], *x1 = kind == X_PAIR ? s->x[r + 1] : NULL;
-    vec sum[MOST][ROW_WORDS];
-    UNROLL
-    for (int m = 0; m < M; m++) {
-        UNROLL
-        for (int j = 0; j < N; j++) sum[m][j] = start ? vload_part(start + m * lds + j * VW, part, tail) : vzero();
-    }
-    ptrdiff_t k = *at;
-    FOR_LISTED(row.index, row.length, k, i0, i1, {
-        const float *weights = w + i * ldw;
-        VKEEP_POINTER(weights);
-        const vec v0 = vset(kind == CSR_ROW ? row.value[k] : x0[i]), v1 = kind == X_PAIR ? vset(x1[i]) : vzero();
-        UNROLL
-        for (int j = 0; j < N; j++) {
-            const vec word = vkeep(vload_part(weights + j * VW, part, tail));
-            sum[0][j] = vfma(v0, word, sum[0][j]);
-            if (kind == X_PAIR) sum[1][j] = vfma(v1, word, sum[1][j]);
-        }
-    })
-    *at = k;
-    UNROLL
-    for (int m = 0; m < M; m++) {
-        UNROLL
-        for (int j = 0; j < N; j++) vstore_part(a + m * lda + j * VW, (relu ? vrelu(sum[m][j]) : sum[m][j]) + 0.0f, part, tail);
-    }
-}
-
-INLINE void forward_rows(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
-                         const float *b, bool relu, asker ahead) {
-    ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
-    const ptrdiff_t block = s->rows <= 2 ? s->inputs : s->block; /* what nobody comes back to needs no blocks */
-    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += block) {
-        const ptrdiff_t i1 = i0 + block < s->inputs ? i0 + block : s->inputs, lds = i0 ? lda : 0;
-        const bool finish = relu && i1 == s->inputs;
-        for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1) {
-            float *out = a + r * lda;
-            const float *start = i0 ? out : b;
-            if (ahead.x) ask(&ahead, (i1 - i0) * 2 / (s->rows + 1));
-            if (!s->x) {
-                forward_listed(CSR_ROW, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
-            } else if (r + 1 < s->rows) {
-                forward_listed(X_PAIR, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
-            } else {
-                forward_listed(X_ROW, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
-            }
-        }
-    }
-}
-
-/* An instance of its own for each width: in one function with the others the loops run out of registers. */
-#define FORWARD(NAME, PASS, N, PART)                                                                                                   \
-    static __attribute__((noinline)) void NAME(vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, \
-                                               const float *b, bool relu, asker ahead) {                                               \
-        PASS(N, PART, tail, a, lda, s, w, ldw, b, relu, ahead);                                                                        \
-    }
-FORWARD(forward_groups_4, forward_groups, 4, 0)
-FORWARD(forward_groups_2, forward_groups, 2, 0)
-FORWARD(forward_groups_1, forward_groups, 1, 1)
-FORWARD(forward_rows_most, forward_rows, ROW_WORDS, 0)
-FORWARD(forward_rows_4, forward_rows, 4, 0)
-FORWARD(forward_rows_1, forward_rows, 1, 1)
-
-/* A layer of one output: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
-static void forward_narrow(float *a, const nn_sparse *s, const float *w, const float *b) {
-    for (ptrdiff_t r = 0; r < s->rows; r++) {
-        if (s->x) {
-            dense_forward_narrow(a + r, s->x[r], w, b, 1, s->inputs);
-            continue;
-        }
-        float lane[16] = {0.0f};
-        const nn_csr_row row = s->csr[r];
-        ptrdiff_t k = 0;
-        FOR_LISTED(row.index, row.length, k, 0, s->inputs, lane[i % 16] = vfma_one(row.value[k], w[i], lane[i % 16]);)
-        for (int half = 8; half; half /= 2) {
-            for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-        }
-        a[r] = lane[0] + (b ? b[0] : 0.0f) + 0.0f;
-    }
-}
-
-/* n outputs of all rows: a (R, lda) from w (I, ldw) and b (n) or NULL. */
-static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
-                           const nn_activation *activation, const nn_ahead *ahead) {
-    const bool relu = activation->fused == FINISH_RELU;
-    const vmask none = vtail(VW);
-    ptrdiff_t j = 0;
-    if (n == 0) return; /* more workers than outputs */
-    if (ldw == 1) {
-        forward_narrow(a, s, w, b);
-        if (relu) activation->forward(a, s->rows, 1, activation->parameter);
-        return;
-    }
-#define SWEEP(PASS, N, TAIL)                                                                                               \
-    {                                                                                                                      \
-        PASS(TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, relu, begin_asking(ahead, s->inputs, 0, s->inputs, j, n)); \
-        j += (N) * VW;                                                                                                     \
-    }
-    if (s->x && s->rows > NN_FEW_ROWS) {
-        while (j + 4 * VW <= n) SWEEP(forward_groups_4, 4, none)
-        while (j + 2 * VW <= n) SWEEP(forward_groups_2, 2, none)
-        while (j < n) SWEEP(forward_groups_1, 1, vtail(n - j))
-    } else {
-        while (j + ROW_WORDS * VW <= n) SWEEP(forward_rows_most, ROW_WORDS, none)
-        while (j + 4 * VW <= n) SWEEP(forward_rows_4, 4, none)
-        while (j < n) SWEEP(forward_rows_1, 1, vtail(n - j))
-    }
-#undef SWEEP
-}
-
 /* Where the gradient of a group goes: SGD changes its weights c, else it is stored in c, with `go_on` added to what is there. */
 typedef struct target {
     float *c;
@@ -374,87 +202,238 @@ INLINE void gradient_group(const int G, const int N, const int part, vmask tail,
     }
 }
 
-#define GRADIENT_GROUP(NAME, N, PART, FINISH)                                                                                              \
+/* Functions of their own, because in one with all else these loops run out of registers; for groups, and for single inputs behind the last group. */
+typedef void forward_function(vmask tail, float *sums, const float *const *x, ptrdiff_t i, const uint64_t rows[2], const float *w, ptrdiff_t ldw);
+typedef void gradient_function(vmask tail, float *c, const target *t, const float *dz, const float *const *x, ptrdiff_t i, const uint64_t rows[2]);
+#define FORWARD(NAME, G, N, PART)                                                                                                                   \
+    static __attribute__((noinline)) void NAME(vmask tail, float *sums, const float *const *x, ptrdiff_t i, const uint64_t rows[2], const float *w, \
+                                               ptrdiff_t ldw) {                                                                                     \
+        forward_group(G, N, PART, tail, sums, x, i, rows, w, ldw);                                                                                  \
+    }
+#define GRADIENT(NAME, G, N, PART, FINISH)                                                                                                 \
     static __attribute__((noinline)) void NAME(vmask tail, float *c, const target *t, const float *dz, const float *const *x, ptrdiff_t i, \
                                                const uint64_t rows[2]) {                                                                   \
-        gradient_group(GROUP, N, PART, tail, FINISH, c, t, dz, x, i, rows);                                                                \
+        gradient_group(G, N, PART, tail, FINISH, c, t, dz, x, i, rows);                                                                    \
     }
-GRADIENT_GROUP(sgd_group_4, 4, 0, FINISH_SGD)
-GRADIENT_GROUP(sgd_group_2, 2, 0, FINISH_SGD)
-GRADIENT_GROUP(sgd_group_1, 1, 1, FINISH_SGD)
-GRADIENT_GROUP(gradient_group_4, 4, 0, FINISH_STORE)
-GRADIENT_GROUP(gradient_group_2, 2, 0, FINISH_STORE)
-GRADIENT_GROUP(gradient_group_1, 1, 1, FINISH_STORE)
+#define WIDTH(N, PART)                                      \
+    FORWARD(forward_group_##N, GROUP, N, PART)              \
+    FORWARD(forward_input_##N, 1, N, PART)                  \
+    GRADIENT(store_group_##N, GROUP, N, PART, FINISH_STORE) \
+    GRADIENT(store_input_##N, 1, N, PART, FINISH_STORE)     \
+    GRADIENT(sgd_group_##N, GROUP, N, PART, FINISH_SGD)     \
+    GRADIENT(sgd_input_##N, 1, N, PART, FINISH_SGD)
+WIDTH(4, 0)
+WIDTH(2, 0)
+WIDTH(1, 1)
 
-/* The same of all groups of the inputs [i0, i1). */
-INLINE void gradient_groups(const int N, const int part, vmask tail, const int finish, const target *t, ptrdiff_t j, const float *dz,
-                            const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, asker *ahead) {
-    const ptrdiff_t end = i1 / GROUP * GROUP;
-    float *c = t->c + j;
-    for (ptrdiff_t i = i0; i < end;) { /* i0 is the first of a word */
-        uint64_t rows[MARKED / GROUP][2];
-        find_groups(rows, s, i / MARKED);
-        for (ptrdiff_t g = 0; g < MARKED / GROUP && i < end; g++, i += GROUP, c += GROUP * t->ldc) {
-            if (ahead->x) ask(ahead, GROUP);
-            if (rows[g][0] | rows[g][1])
-                (finish == FINISH_SGD ? N == 4   ? sgd_group_4
-                                        : N == 2 ? sgd_group_2
-                                                 : sgd_group_1
-                 : N == 4             ? gradient_group_4
-                 : N == 2             ? gradient_group_2
-                                      : gradient_group_1)(tail, c, t, dz, s->x, i, rows[g]);
+/* Outputs go in sweeps over all inputs, as wide as those that are left allow. */
+typedef struct width {
+    ptrdiff_t words;
+    forward_function *forward, *forward_input;
+    gradient_function *store, *store_input, *sgd, *sgd_input;
+} width;
+#define FUNCTIONS(N) N, forward_group_##N, forward_input_##N, store_group_##N, store_input_##N, sgd_group_##N, sgd_input_##N
+static const width widths[] = {{FUNCTIONS(4)}, {FUNCTIONS(2)}, {FUNCTIONS(1)}};
+
+static const width *find_width(ptrdiff_t outputs) {
+    const width *wide = widths;
+    while (wide->words > 1 && wide->words * VW > outputs) wide++;
+    return wide;
+}
+
+/* a (R, lda) = finish(b + x w), n outputs, by groups. */
+static void forward_groups(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n, bool relu,
+                           const nn_ahead *ahead) {
+    float sums[NN_SPARSE_BLOCK_ROWS * GROUP_WORDS * VW] __attribute__((aligned(64)));
+    const ptrdiff_t whole = s->inputs / GROUP * GROUP;
+    for (ptrdiff_t j = 0, floats; j < n; j += floats) {
+        const width *wide = find_width(n - j);
+        const vmask tail = vtail(n - j);
+        asker asking = begin_asking(ahead, s->inputs, 0, s->inputs, j, n);
+        floats = wide->words * VW;
+        for (ptrdiff_t r = 0; r < s->rows; r++) {
+            for (ptrdiff_t k = 0; k < floats; k += VW) vstore(sums + r * floats + k, b ? vload_part(b + j + k, floats == VW, tail) : vzero());
+        }
+        for (ptrdiff_t word = 0; word < s->words; word++) {
+            uint64_t rows[MARKED / GROUP][2];
+            find_groups(rows, s, word);
+            for (ptrdiff_t g = 0, i = word * MARKED; g < MARKED / GROUP && i < whole; g++, i += GROUP) {
+                if (asking.x) ask(&asking, GROUP);
+                if (rows[g][0] | rows[g][1]) wide->forward(tail, sums, s->x, i, rows[g], w + i * ldw + j, ldw);
+            }
+        }
+        for (ptrdiff_t i = whole; i < s->inputs; i++) {
+            uint64_t rows[2];
+            if (find_marked(rows, s, i / MARKED, 1u << i % MARKED)) wide->forward_input(tail, sums, s->x, i, rows, w + i * ldw + j, ldw);
+        }
+        for (ptrdiff_t r = 0; r < s->rows; r++) {
+            for (ptrdiff_t k = 0; k < floats; k += VW) {
+                const vec z = vload(sums + r * floats + k);
+                vstore_part(a + r * lda + j + k, (relu ? vrelu(z) : z) + 0.0f, floats == VW, tail);
+            }
         }
     }
-    for (ptrdiff_t i = end; i < i1; i++, c += t->ldc) {
-        uint64_t rows[2];
-        if (find_marked(rows, s, i / MARKED, 1u << i % MARKED)) gradient_group(1, N, part, tail, finish, c, t, dz, s->x, i, rows);
-    }
 }
 
-#define GRADIENT(NAME, N, PART, FINISH)                                                                                                     \
-    static __attribute__((noinline)) void NAME(vmask tail, const target *t, ptrdiff_t j, const float *dz, const nn_sparse *s, ptrdiff_t i0, \
-                                               ptrdiff_t i1, asker ahead) {                                                                 \
-        gradient_groups(N, PART, tail, FINISH, t, j, dz, s, i0, i1, &ahead);                                                                \
-    }
-GRADIENT(sgd_groups_4, 4, 0, FINISH_SGD)
-GRADIENT(sgd_groups_2, 2, 0, FINISH_SGD)
-GRADIENT(sgd_groups_1, 1, 1, FINISH_SGD)
-GRADIENT(gradient_groups_4, 4, 0, FINISH_STORE)
-GRADIENT(gradient_groups_2, 2, 0, FINISH_STORE)
-GRADIENT(gradient_groups_1, 1, 1, FINISH_STORE)
-static void gradient_sweeps(const int finish, const target *t, const float *dz, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n,
-                            const nn_ahead *ahead) {
-    const vmask none = vtail(VW);
-    ptrdiff_t j = 0;
-#define SWEEP(N, TAIL)                                                                                               \
-    {                                                                                                                \
-        (finish == FINISH_SGD ? sgd_groups_##N : gradient_groups_##N)(TAIL, t, j, dz + s->rows * j, s, i0, i1,       \
-                                                                      begin_asking(ahead, s->inputs, i0, i1, j, n)); \
-        j += (N) * VW;                                                                                               \
-    }
-    while (j + 4 * VW <= n) SWEEP(4, none)
-    while (j + 2 * VW <= n) SWEEP(2, none)
-    while (j < n) SWEEP(1, vtail(n - j))
-#undef SWEEP
-}
-
-/* dz (R, ldz) sweep by sweep. */
+/* dz (R, ldz), n outputs, as the sweeps want it: (R, words of the first), (R, words of the second) ... */
 static void pack_sweeps(float *packed, const float *dz, ptrdiff_t ldz, ptrdiff_t R, ptrdiff_t n) {
+    for (ptrdiff_t j = 0, floats; j < n; j += floats) {
+        const vmask tail = vtail(n - j);
+        floats = find_width(n - j)->words * VW;
+        for (ptrdiff_t r = 0; r < R; r++) {
+            for (ptrdiff_t k = 0; k < floats; k += VW, packed += VW) vstore(packed, vload_part(dz + r * ldz + j + k, floats == VW, tail));
+        }
+    }
+}
+
+/* The gradient of the inputs [i0, i1), n outputs, by groups; i0 is the first of a word. */
+static void gradient_groups(bool sgd, const target *t, const float *packed, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n,
+                            const nn_ahead *ahead) {
+    const ptrdiff_t whole = i1 / GROUP * GROUP;
+    for (ptrdiff_t j = 0, floats; j < n; j += floats) {
+        const width *wide = find_width(n - j);
+        const vmask tail = vtail(n - j);
+        const float *dz = packed + s->rows * j;
+        float *c = t->c + j;
+        asker asking = begin_asking(ahead, s->inputs, i0, i1, j, n);
+        floats = wide->words * VW;
+        for (ptrdiff_t i = i0; i < whole;) {
+            uint64_t rows[MARKED / GROUP][2];
+            find_groups(rows, s, i / MARKED);
+            for (ptrdiff_t g = 0; g < MARKED / GROUP && i < whole; g++, i += GROUP, c += GROUP * t->ldc) {
+                if (asking.x) ask(&asking, GROUP);
+                if (rows[g][0] | rows[g][1]) (sgd ? wide->sgd : wide->store)(tail, c, t, dz, s->x, i, rows[g]);
+            }
+        }
+        for (ptrdiff_t i = whole; i < i1; i++, c += t->ldc) {
+            uint64_t rows[2];
+            if (find_marked(rows, s, i / MARKED, 1u << i % MARKED)) (sgd ? wide->sgd_input : wide->store_input)(tail, c, t, dz, s->x, i, rows);
+        }
+    }
+}
+
+/* Runs BODY for what is listed in [i0, i1) from the k-th on: input i at place k. A CSR matrix is the caller's, who may have changed it since it was
+ * checked: an index that does not belong where it is ends its row. */
+#define FOR_LISTED(list, length, k, i0, i1, ...)                                          \
+    for (; (k) < (length) && (size_t)((list)[k] - (i0)) < (size_t)((i1) - (i0)); (k)++) { \
+        const ptrdiff_t i = (list)[k];                                                    \
+        __VA_ARGS__                                                                       \
+    }
+
+/* How rows go that are listed: of a CSR matrix one by one, of x by pairs, the last of which may be a single row. */
+enum { CSR_ROW, X_ROW, X_PAIR };
+
+INLINE nn_csr_row listed_row(const int kind, const nn_sparse *s, ptrdiff_t r) {
+    return kind == CSR_ROW ? s->csr[r] : (nn_csr_row){s->few + r / 2 * (s->inputs + NN_FEW_MARGIN), NULL, s->length[r / 2]};
+}
+
+/* N words of a (1 or 2, lda) go on from `start`, the bias or what the block of inputs before has left, over the inputs [i0, i1) of rows r and r + 1.
+ */
+INLINE void forward_listed(const int kind, const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const float *start, ptrdiff_t lds,
+                           const nn_sparse *s, ptrdiff_t r, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1, const float *w, ptrdiff_t ldw, bool relu) {
+    const int M = kind == X_PAIR ? 2 : 1;
+    const nn_csr_row row = listed_row(kind, s, r);
+    const float *x0 = kind == CSR_ROW ? NULL : s->x[r], *x1 = kind == X_PAIR ? s->x[r + 1] : NULL;
+    vec sum[2][ROW_WORDS];
+    UNROLL
+    for (int m = 0; m < M; m++) {
+        UNROLL
+        for (int j = 0; j < N; j++) sum[m][j] = start ? vload_part(start + m * lds + j * VW, part, tail) : vzero();
+    }
+    ptrdiff_t k = *at;
+    FOR_LISTED(row.index, row.length, k, i0, i1, {
+        const float *weights = w + i * ldw;
+        VKEEP_POINTER(weights);
+        const vec v0 = vset(kind == CSR_ROW ? row.value[k] : x0[i]), v1 = kind == X_PAIR ? vset(x1[i]) : vzero();
+        UNROLL
+        for (int j = 0; j < N; j++) {
+            const vec word = vkeep(vload_part(weights + j * VW, part, tail));
+            sum[0][j] = vfma(v0, word, sum[0][j]);
+            if (kind == X_PAIR) sum[1][j] = vfma(v1, word, sum[1][j]);
+        }
+    })
+    *at = k;
+    UNROLL
+    for (int m = 0; m < M; m++) {
+        UNROLL
+        for (int j = 0; j < N; j++) vstore_part(a + m * lda + j * VW, (relu ? vrelu(sum[m][j]) : sum[m][j]) + 0.0f, part, tail);
+    }
+}
+
+INLINE void forward_rows(const int N, const int part, vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw,
+                         const float *b, bool relu, asker ahead) {
+    ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
+    const ptrdiff_t block = s->rows <= 2 ? s->inputs : s->block; /* what nobody comes back to needs no blocks */
+    for (ptrdiff_t i0 = 0; i0 < s->inputs; i0 += block) {
+        const ptrdiff_t i1 = i0 + block < s->inputs ? i0 + block : s->inputs, lds = i0 ? lda : 0;
+        const bool finish = relu && i1 == s->inputs;
+        for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1) {
+            float *out = a + r * lda;
+            const float *start = i0 ? out : b;
+            if (ahead.x) ask(&ahead, (i1 - i0) * 2 / (s->rows + 1));
+            if (!s->x) {
+                forward_listed(CSR_ROW, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
+            } else if (r + 1 < s->rows) {
+                forward_listed(X_PAIR, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
+            } else {
+                forward_listed(X_ROW, N, part, tail, out, lda, start, lds, s, r, &at[r], i0, i1, w, ldw, finish);
+            }
+        }
+    }
+}
+
+#define FORWARD_ROWS(NAME, N, PART)                                                                                                    \
+    static __attribute__((noinline)) void NAME(vmask tail, float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, \
+                                               const float *b, bool relu, asker ahead) {                                               \
+        forward_rows(N, PART, tail, a, lda, s, w, ldw, b, relu, ahead);                                                                \
+    }
+FORWARD_ROWS(forward_rows_most, ROW_WORDS, 0)
+FORWARD_ROWS(forward_rows_4, 4, 0)
+FORWARD_ROWS(forward_rows_1, 1, 1)
+
+/* A layer of one output: the 16 chains of dense_forward_narrow, each over the inputs that it has there. */
+static void forward_narrow(float *a, const nn_sparse *s, const float *w, const float *b) {
+    for (ptrdiff_t r = 0; r < s->rows; r++) {
+        if (s->x) {
+            dense_forward_narrow(a + r, s->x[r], w, b, 1, s->inputs);
+            continue;
+        }
+        float lane[16] = {0.0f};
+        const nn_csr_row row = s->csr[r];
+        ptrdiff_t k = 0;
+        FOR_LISTED(row.index, row.length, k, 0, s->inputs, lane[i % 16] = vfma_one(row.value[k], w[i], lane[i % 16]);)
+        for (int half = 8; half; half /= 2) {
+            for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+        }
+        a[r] = lane[0] + (b ? b[0] : 0.0f) + 0.0f;
+    }
+}
+
+/* n outputs of all rows: a (R, lda) from w (I, ldw) and b (n) or NULL. */
+static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
+                           const nn_activation *activation, const nn_ahead *ahead) {
+    const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
     ptrdiff_t j = 0;
-#define SWEEP(N, PART, TAIL)                                                                                                 \
-    {                                                                                                                        \
-        float *out = packed + R * j;                                                                                         \
-        for (ptrdiff_t r = 0; r < R; r++) {                                                                                  \
-            UNROLL                                                                                                           \
-            for (int k = 0; k < N; k++) vstore(out + (r * (N) + k) * VW, vload_part(dz + r * ldz + j + k * VW, PART, TAIL)); \
-        }                                                                                                                    \
-        j += (N) * VW;                                                                                                       \
+    if (n == 0) return; /* more workers than outputs */
+    if (ldw == 1) {
+        forward_narrow(a, s, w, b);
+        if (relu) activation->forward(a, s->rows, 1, activation->parameter);
+        return;
     }
-    while (j + 4 * VW <= n) SWEEP(4, 0, none)
-    while (j + 2 * VW <= n) SWEEP(2, 0, none)
-    while (j < n) SWEEP(1, 1, vtail(n - j))
-#undef SWEEP
+    if (s->x && s->rows > NN_FEW_ROWS) {
+        forward_groups(a, lda, s, w, ldw, b, n, relu, ahead);
+        return;
+    }
+#define WORDS(ROWS, N, TAIL)                                                                                                          \
+    {                                                                                                                                 \
+        ROWS(TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, relu, begin_asking(j ? NULL : ahead, s->inputs, 0, s->inputs, 0, 1)); \
+        j += (N) * VW;                                                                                                                \
+    }
+    while (j + ROW_WORDS * VW <= n) WORDS(forward_rows_most, ROW_WORDS, none)
+    while (j + 4 * VW <= n) WORDS(forward_rows_4, 4, none)
+    while (j < n) WORDS(forward_rows_1, 1, vtail(n - j))
+#undef WORDS
 }
 
 /* Adds to N words of g, the gradient of the inputs [i0, i1), what rows r and r + 1 give. */
@@ -462,9 +441,10 @@ INLINE void gradient_listed(const int kind, const int N, const int part, vmask t
                             nn_sparse *s, ptrdiff_t r, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1) {
     const nn_csr_row row = listed_row(kind, s, r);
     const float *x0 = kind == CSR_ROW ? NULL : s->x[r], *x1 = kind == X_PAIR ? s->x[r + 1] : NULL;
+    const int M = kind == X_PAIR ? 2 : 1;
     vec word[2][ROW_WORDS];
     UNROLL
-    for (int m = 0; m < (kind == X_PAIR ? 2 : 1); m++) {
+    for (int m = 0; m < M; m++) {
         UNROLL
         for (int j = 0; j < N; j++) word[m][j] = vload_part(dz + m * ldz + j * VW, part, tail);
     }
@@ -491,17 +471,17 @@ static void gradient_rows(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ld
     for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1, dz += (s->x ? 2 : 1) * ldz) {
         ptrdiff_t j = 0, end = at[r];
         if (ahead.x) ask(&ahead, (i1 - i0) * 2 / s->rows);
-#define WORDS(N, PART, TAIL)                                                                             \
-    {                                                                                                    \
-        end = at[r];                                                                                     \
-        if (!s->x) {                                                                                     \
-            gradient_listed(CSR_ROW, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);        \
-        } else if (r + 1 < s->rows) {                                                                    \
-            gradient_listed(X_PAIR, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);         \
-        } else {                                                                                         \
-            gradient_listed(X_ROW, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);          \
-        }                                                                                                \
-        j += (N) * VW;                                                                                   \
+#define WORDS(N, PART, TAIL)                                                                      \
+    {                                                                                             \
+        end = at[r];                                                                              \
+        if (!s->x) {                                                                              \
+            gradient_listed(CSR_ROW, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1); \
+        } else if (r + 1 < s->rows) {                                                             \
+            gradient_listed(X_PAIR, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);  \
+        } else {                                                                                  \
+            gradient_listed(X_ROW, N, PART, TAIL, g + j, ldg, dz + j, ldz, s, r, &end, i0, i1);   \
+        }                                                                                         \
+        j += (N) * VW;                                                                            \
     }
         while (j + ROW_WORDS * VW <= n) WORDS(ROW_WORDS, 0, none)
         while (j + 4 * VW <= n) WORDS(4, 0, none)
@@ -516,7 +496,7 @@ static void sparse_dw(float *dw, float *packed, const float *dz, ptrdiff_t ldz, 
     if (s->x) {
         const target t = {.c = dw, .ldc = n, .go_on = true};
         pack_sweeps(packed, dz, ldz, s->rows, n);
-        gradient_sweeps(FINISH_STORE, &t, packed, s, 0, s->inputs, n, ahead);
+        gradient_groups(false, &t, packed, s, 0, s->inputs, n, ahead);
         return;
     }
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
@@ -632,7 +612,7 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
     if (groups) pack_sweeps(packed, dz, ldz, s->rows, n);
     if (groups && sgd) {
         const target t = {.c = w, .ldc = ldw, .rate = rate};
-        gradient_sweeps(FINISH_SGD, &t, packed, s, 0, s->inputs, n, ahead);
+        gradient_groups(true, &t, packed, s, 0, s->inputs, n, ahead);
         return;
     }
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
@@ -640,9 +620,9 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
         const ptrdiff_t i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
         if (groups) {
             const target t = {.c = strip, .ldc = n};
-            gradient_sweeps(FINISH_STORE, &t, packed, s, i0, i1, n, ahead);
+            gradient_groups(false, &t, packed, s, i0, i1, n, ahead);
         } else {
-            gradient_rows(strip, n, dz, ldz, s, at, i0, i1, n, begin_asking(ahead, s->inputs, i0, i1, 0, VW));
+            gradient_rows(strip, n, dz, ldz, s, at, i0, i1, n, begin_asking(ahead, s->inputs, i0, i1, 0, 1));
         }
         if (sgd) {
             sparse_sgd(w, ldw, strip, s, i0, i1, n, rate);
