@@ -555,6 +555,57 @@ def test_evaluation_does_not_depend_on_skipped_zeros_or_workers(
     assert same_bits(results)
 
 
+def compressed(x: np.ndarray) -> _core.SparseRows:
+    start = np.concatenate([[0], np.cumsum((x != 0).sum(1))]).astype(np.int64)
+    return _core.SparseRows(start, np.nonzero(x)[1].astype(np.int32), x[x != 0], x.shape[1])
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 16, 31, 66, 131, 260])
+@pytest.mark.parametrize("units", [2, 15, 32, 50, 112, 130])
+def test_skipped_zeros_leave_the_bits_at_every_shape(
+    on_each_set, rng: np.random.Generator, inputs: int, units: int
+) -> None:
+    """Inputs that fill no group and no word, outputs that fill no sweep, rows alone, in pairs, in one word of marks and in two: the same model as
+    from dense rows, and as from a CSR matrix."""
+    n = 3 * 129
+    x = floats(rng, n, inputs)
+    x[rng.random(n) < 0.05] = 0.0
+    x[rng.random(x.shape) < rng.random(n)[:, None] ** 0.3] = 0.0
+    x[:, inputs // 3 : inputs // 2] = 0.0
+    y = rng.integers(0, 3, n).astype(np.int32)
+    matrix = compressed(x)
+
+    def run(data: object, skip: bool, rule: str, batch_size: int, way: str | None) -> bytes:
+        net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+        for i, tensor in enumerate(net.tensors):
+            tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.6
+        net.skip_zeros, net.way = skip, way
+        net.compile("sparse_categorical_crossentropy", False, rule, ())
+        net.train(data, y, None, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
+        return net.params.tobytes() + b"".join(slot.tobytes() for slot in net.slots)
+
+    before = _core.num_threads()
+    _core.set_num_threads(3)
+    try:
+        for batch_size in (1, 2, 5, 16, 17, 64, 65, 127, 129):
+            for rule in ("sgd", "adam"):
+                results = {
+                    result
+                    for data, skip, way in (
+                        (x, False, "alone"),
+                        (x, True, "alone"),
+                        (x, True, "many"),
+                        (matrix, True, "many"),
+                    )
+                    for result in on_each_set(
+                        lambda d=data, s=skip, w=way, r=rule, b=batch_size: run(d, s, r, b, w)
+                    )
+                }
+                assert len(results) == 1, (rule, batch_size)
+    finally:
+        _core.set_num_threads(before)
+
+
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 97, 500])
 @pytest.mark.parametrize("units", [1, 2, 130])
 def test_predictions_do_not_depend_on_skipped_zeros_or_neighbours(
