@@ -123,7 +123,7 @@ def kernels_and_steps() -> None:
 
 
 def ways_to_train() -> None:
-    """One worker, several, several that share their lists of non-zeros, and what training chooses of these, in turns, on every batch size of some nets.
+    """One worker, several, and what training chooses of these, in turns, on every batch size of some nets.
     The distance of the cores, which decides, before and after. A step that is not worth several workers has one in every way."""
     if nn.get_num_threads() < 2:
         print("one thread: nothing to compare")

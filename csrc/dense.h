@@ -11,6 +11,7 @@
 #define NN_DENSE_H
 
 #include "optimizer.h"
+#include "transpose.h"
 
 /* A tile: rows TILE_M and fewer, words TILE_N. With 32 registers 24 accumulators are in flight, with 16 there are 12; two fma pipes of
  * latency 4 want at least 8. */
@@ -22,7 +23,6 @@
 #define TILE_ROWS(X) X(6) X(4)
 #endif
 #define TILE_N 2
-#define UNROLL _Pragma("GCC unroll 16")
 
 /* c (M,N) = finish(start + a (M,K) b (K,N)) and what may become of it. a(m,k) lies at a[m * am + k * ak], start(m,n) at
  * start[m * lds + n]: lds = 0 repeats one row, the bias. */
@@ -267,36 +267,37 @@ static void dense_dx(float *dx, const float *dz, const float *wt, ptrdiff_t R, p
     if (below && !gate) below->backward(dx, dx, a, R, I, parameter);
 }
 
-/* The gradient of weights [i0, i1) x O as a product. One output is turned on its side, so that words run over the inputs: the same chains. */
-static void weight_gradient(product p, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
+/* The gradient of weights [i0, i1) x O as a product, from x (R, ldx), which begins at input i0. One output is turned on its side, so that words run
+ * over the inputs: the same chains. */
+static void weight_gradient(product p, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
     p.K = R;
+    p.c += i0 * O;
+    if (p.start) p.start += i0 * O;
     if (O == 1) {
         p.a = dz, p.am = 1, p.ak = 1;
-        p.b = x + i0, p.ldb = I;
-        p.c += i0;
-        if (p.start) p.start += i0;
+        p.b = x, p.ldb = ldx;
         product_columns(&p, 0, 1, i1 - i0);
     } else {
-        p.a = x, p.am = 1, p.ak = I;
+        p.a = x, p.am = 1, p.ak = ldx;
         p.b = dz, p.ldb = O;
-        product_columns(&p, i0, i1, O);
+        product_columns(&p, 0, i1 - i0, O);
     }
 }
 
-static void dense_dw(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0,
+static void dense_dw(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx, ptrdiff_t O, ptrdiff_t i0,
                      ptrdiff_t i1) {
     const product p = {.c = dw, .ldc = O, .start = start, .lds = O, .finish = FINISH_STORE};
-    weight_gradient(p, dz, x, R, I, O, i0, i1);
+    weight_gradient(p, dz, x, R, ldx, O, i0, i1);
 }
 
 /* Floats of gradient that wait in the first-level cache for a rule that cannot be applied in registers. */
 #define GRADIENT_STRIP 4096
 
-static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
-                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
+static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx,
+                            ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
     if (rule->fused == FINISH_SGD) {
         const product p = {.c = w, .ldc = O, .start = start, .lds = O, .finish = FINISH_SGD, .learning_rate = step->c[0]};
-        weight_gradient(p, dz, x, R, I, O, i0, i1);
+        weight_gradient(p, dz, x, R, ldx, O, i0, i1);
         return;
     }
     float strip[GRADIENT_STRIP];
@@ -308,10 +309,10 @@ static void dense_dw_update(float *w, float *const *slots, const float *start, c
             const ptrdiff_t n = O - o < columns ? O - o : columns, at = i * O + o;
             product p = {.c = strip, .ldc = n, .start = start ? start + at : NULL, .lds = O, .K = R, .finish = FINISH_STORE};
             if (O == 1) {
-                p.a = dz, p.am = 1, p.ak = 1, p.b = x + i, p.ldb = I;
+                p.a = dz, p.am = 1, p.ak = 1, p.b = x + i - i0, p.ldb = ldx;
                 product_columns(&p, 0, 1, m);
             } else {
-                p.a = x + i, p.am = 1, p.ak = I, p.b = dz + o, p.ldb = O;
+                p.a = x + i - i0, p.am = 1, p.ak = ldx, p.b = dz + o, p.ldb = O;
                 product_columns(&p, 0, m, n);
             }
             float *slot[NN_MAX_SLOTS] = {NULL};
@@ -353,39 +354,6 @@ static void gather(float *out, const float *x, const uint32_t *order, ptrdiff_t 
         } else {
             FOR_WORDS(I, vstore_part(out + i, vload_part(row + i, PART, tail), PART, tail););
         }
-    }
-}
-
-/* In squares of four by four, in registers. */
-static void transpose(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
-    typedef float four __attribute__((vector_size(16)));
-    typedef int32_t places __attribute__((vector_size(16)));
-    ptrdiff_t i = i0;
-    for (; i + 4 <= i1; i += 4) {
-        ptrdiff_t o = 0;
-        for (; o + 4 <= O; o += 4) {
-            four row[4], half[4];
-            UNROLL
-            for (int k = 0; k < 4; k++) memcpy(&row[k], w + (i + k) * O + o, sizeof(four));
-            UNROLL
-            for (int k = 0; k < 2; k++) {
-                half[k] = SHUFFLE(places, row[2 * k], row[2 * k + 1], 0, 4, 1, 5);
-                half[k + 2] = SHUFFLE(places, row[2 * k], row[2 * k + 1], 2, 6, 3, 7);
-            }
-            UNROLL
-            for (int k = 0; k < 4; k += 2) {
-                row[k] = SHUFFLE(places, half[k], half[k + 1], 0, 1, 4, 5);
-                row[k + 1] = SHUFFLE(places, half[k], half[k + 1], 2, 3, 6, 7);
-            }
-            UNROLL
-            for (int k = 0; k < 4; k++) memcpy(wt + (o + k) * I + i, &row[k], sizeof(four));
-        }
-        for (; o < O; o++) {
-            for (ptrdiff_t k = i; k < i + 4; k++) wt[o * I + k] = w[k * O + o];
-        }
-    }
-    for (; i < i1; i++) {
-        for (ptrdiff_t o = 0; o < O; o++) wt[o * I + i] = w[i * O + o];
     }
 }
 

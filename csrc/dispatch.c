@@ -9,13 +9,13 @@ extern const nn_kernels nn_kernels_portable;
 #if defined(__x86_64__)
 extern const nn_kernels nn_kernels_avx512, nn_kernels_avx2;
 
-/* The compiler's builtins ask CPUID and, by XGETBV, whether the operating system saves the registers. */
-static bool runs_avx512(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
-}
+/* The compiler's builtins ask CPUID and, by XGETBV, whether the operating system saves the registers. BMI and POPCNT came before AVX2 or with it. */
 static bool runs_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+}
+static bool runs_avx512(void) {
+    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw");
 }
 #endif
 

@@ -1,4 +1,4 @@
-/* The kernels for AVX2 and FMA. */
+/* The kernels for AVX2 and FMA, with BMI and POPCNT. */
 
 #include "kernels.h"
 

@@ -9,6 +9,7 @@
 #define NN_LOSS_H
 
 #include "activation.h"
+#include "transpose.h"
 
 #define PROBABILITY_MIN 1e-7f
 #define PROBABILITY_MAX (1.0f - 1e-7f)
@@ -76,8 +77,7 @@ static void binary_crossentropy_from_logits(float *row_loss, float *dz, float *p
 INLINE float target_of(nn_targets y, ptrdiff_t r, ptrdiff_t k, ptrdiff_t K) { return y.labels ? (float)(y.labels[r] == k) : y.values[r * K + k]; }
 
 /* loss_r = sum_k y_k (log sum_j exp z_j - z_k), dz = p sum_k y_k - y. A label is the case of one y_k = 1, for which the sums are not run. */
-static void categorical_from_logits(float *row_loss, float *dz, float *p_rows, nn_targets y, const float *weight, ptrdiff_t R, ptrdiff_t K,
-                                    float scale) {
+static void categorical_by_rows(float *row_loss, float *dz, float *p_rows, nn_targets y, const float *weight, ptrdiff_t R, ptrdiff_t K, float scale) {
     for (ptrdiff_t r = 0; r < R; r++) {
         float *p = p_rows + r * K;
         const float largest = row_max(p, K);
@@ -109,6 +109,60 @@ static void categorical_from_logits(float *row_loss, float *dz, float *p_rows, n
             });
         }
     }
+}
+
+/* The same of rows with few classes, whose words are short and chains long: on their side, a lane a row. Labels only. */
+#define LANE_CLASSES 32
+#define LANE_ROWS 64
+#define LANE_MIN_ROWS 10 /* fewer do not repay a word a class */
+
+static void categorical_by_lanes(float *row_loss, float *dz, float *p_rows, const int32_t *labels, const float *weight, ptrdiff_t R, ptrdiff_t K,
+                                 float scale) {
+    float turned[LANE_CLASSES * LANE_ROWS], gradient[LANE_CLASSES * LANE_ROWS], labelled[LANE_ROWS], ones[LANE_ROWS];
+    transpose(turned, p_rows, R, K, 0, R);
+    for (ptrdiff_t r = 0; r < R; r++) {
+        labelled[r] = p_rows[r * K + labels[r]];
+        ones[r] = 1.0f;
+    }
+    if (!weight) weight = ones;
+    FOR_WORDS(R, {
+        float *z = turned + i;
+        vec largest = vload_part(z, PART, tail);
+        vec sum = vzero();
+        for (ptrdiff_t k = 1; k < K; k++) largest = vmax(vload_part(z + k * R, PART, tail), largest);
+        for (ptrdiff_t k = 0; k < K; k++) {
+            const vec p = vexp(vload_part(z + k * R, PART, tail) - largest);
+            vstore_part(z + k * R, p, PART, tail);
+            sum = sum + p;
+        }
+        const vec w = vload_part(weight + i, PART, tail);
+        const vec factor = w * scale;
+        for (ptrdiff_t k = 0; k < K; k++) {
+            const vec p = vload_part(z + k * R, PART, tail) / sum;
+            vstore_part(z + k * R, p, PART, tail);
+            vstore_part(gradient + k * R + i, p * factor + 0.0f, PART, tail);
+        }
+        vstore_part(row_loss + i, w * ((largest - vload_part(labelled + i, PART, tail)) + vlog(sum)), PART, tail);
+    });
+    transpose(p_rows, turned, K, R, 0, K);
+    if (!dz) return;
+    transpose(dz, gradient, K, R, 0, K);
+    for (ptrdiff_t r = 0; r < R; r++) {
+        const ptrdiff_t at = r * K + labels[r];
+        dz[at] = (p_rows[at] - 1.0f) * (weight[r] * scale) + 0.0f;
+    }
+}
+
+static void categorical_from_logits(float *row_loss, float *dz, float *p, nn_targets y, const float *weight, ptrdiff_t R, ptrdiff_t K, float scale) {
+    ptrdiff_t r = 0;
+    if (y.labels && K <= LANE_CLASSES) {
+        for (ptrdiff_t rows; R - r >= LANE_MIN_ROWS; r += rows) {
+            rows = R - r < LANE_ROWS ? R - r : LANE_ROWS;
+            categorical_by_lanes(row_loss + r, dz ? dz + r * K : NULL, p + r * K, y.labels + r, weight ? weight + r : NULL, rows, K, scale);
+        }
+    }
+    const nn_targets rest = {y.labels ? y.labels + r : NULL, y.values ? y.values + r * K : NULL};
+    categorical_by_rows(row_loss + r, dz ? dz + r * K : NULL, p + r * K, rest, weight ? weight + r : NULL, R - r, K, scale);
 }
 
 /* With s = sum_j a_j, q = a / s, c = clip(q): loss_r = -sum_k y_k log c_k; with u_k = -y_k / c_k where not clipped, else 0:

@@ -4,8 +4,8 @@
  * Rows are read where they lie; marks say where they are not zero. Many rows go by groups: the weights of GROUP neighbouring inputs, or their
  * gradient, stay in registers while those rows pass by that have any of them, which pixels of pictures mostly have together. So each weight is loaded
  * once, and what is added to comes from the first-level cache: the sums of a block of rows in the forward pass, dz in the backward pass. What a group
- * costs, against what the ports allow, is in docs/roofline.md. Few rows, and rows of CSR matrices, go one by one, in blocks of inputs whose weights
- * stay in the first-level cache.
+ * costs, against what the ports allow, is in docs/roofline.md. A few rows go by pairs, over lists of the inputs at which either is not zero, and rows
+ * of CSR matrices one by one, both in blocks of inputs whose weights stay in the first-level cache.
  *
  * A worker owns a range of outputs in both passes, so that its part of w never leaves its core. */
 

@@ -67,9 +67,9 @@ int nn_workers_for_step(const nn_net *net, ptrdiff_t B) {
 }
 
 /* Which way makes a row fastest is measured as training goes on, because a model of the machine cannot know who else is using it: a worker that waits
- * for its core holds up all others at each barrier; nor how far its cores are apart. A pass is cut
- * into stretches of some milliseconds (of several calls, where a call is shorter), and now and then a way that is not in use gets one: soon after a
- * change, seldom when nothing has changed for long, and never for more than a small part of the time. Results do not depend on it. */
+ * for its core holds up all others at each barrier; nor how far its cores are apart. A pass is cut into stretches of some milliseconds (of several
+ * calls, where a call is shorter), and now and then the way that is not in use gets one: soon after a change, seldom when nothing has changed for
+ * long, and never for more than a small part of the time. Results do not depend on it. */
 double nn_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

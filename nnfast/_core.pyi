@@ -15,7 +15,7 @@ LOSSES: dict[str, str | None]
 """Name -> the activation whose logits it fuses with."""
 METRICS: tuple[str, ...]
 WAYS: tuple[str, ...]
-"""How a net may be trained: by one worker, by many, by many that share their lists of what is not zero."""
+"""How a net may be trained: by one worker, or by many."""
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 """Update rule -> names of its hyperparameters, names of its slots."""
 

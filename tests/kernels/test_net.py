@@ -686,7 +686,7 @@ def test_a_deep_net_has_the_bits_of_single_kernels(
 
 
 def test_totals_do_not_depend_on_what_was_trained_before(rng: np.random.Generator) -> None:
-    """Workspaces with lists have smaller blocks; losses that are far apart show in which order they were added."""
+    """Workspaces for skipped zeros have smaller blocks; losses that are far apart show in which order they were added."""
     x = floats(rng, 400, 7)
 
     def totals(skip: bool) -> np.ndarray:
