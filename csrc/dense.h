@@ -267,37 +267,36 @@ static void dense_dx(float *dx, const float *dz, const float *wt, ptrdiff_t R, p
     if (below && !gate) below->backward(dx, dx, a, R, I, parameter);
 }
 
-/* The gradient of weights [i0, i1) x O as a product, from x (R, ldx), which begins at input i0. One output is turned on its side, so that words run
- * over the inputs: the same chains. */
-static void weight_gradient(product p, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
+/* The gradient of weights [i0, i1) x O as a product. One output is turned on its side, so that words run over the inputs: the same chains. */
+static void weight_gradient(product p, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1) {
     p.K = R;
-    p.c += i0 * O;
-    if (p.start) p.start += i0 * O;
     if (O == 1) {
         p.a = dz, p.am = 1, p.ak = 1;
-        p.b = x, p.ldb = ldx;
+        p.b = x + i0, p.ldb = I;
+        p.c += i0;
+        if (p.start) p.start += i0;
         product_columns(&p, 0, 1, i1 - i0);
     } else {
-        p.a = x, p.am = 1, p.ak = ldx;
+        p.a = x, p.am = 1, p.ak = I;
         p.b = dz, p.ldb = O;
-        product_columns(&p, 0, i1 - i0, O);
+        product_columns(&p, i0, i1, O);
     }
 }
 
-static void dense_dw(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx, ptrdiff_t O, ptrdiff_t i0,
+static void dense_dw(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0,
                      ptrdiff_t i1) {
     const product p = {.c = dw, .ldc = O, .start = start, .lds = O, .finish = FINISH_STORE};
-    weight_gradient(p, dz, x, R, ldx, O, i0, i1);
+    weight_gradient(p, dz, x, R, I, O, i0, i1);
 }
 
 /* Floats of gradient that wait in the first-level cache for a rule that cannot be applied in registers. */
 #define GRADIENT_STRIP 4096
 
-static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx,
-                            ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
+static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
     if (rule->fused == FINISH_SGD) {
         const product p = {.c = w, .ldc = O, .start = start, .lds = O, .finish = FINISH_SGD, .learning_rate = step->c[0]};
-        weight_gradient(p, dz, x, R, ldx, O, i0, i1);
+        weight_gradient(p, dz, x, R, I, O, i0, i1);
         return;
     }
     float strip[GRADIENT_STRIP];
@@ -309,10 +308,10 @@ static void dense_dw_update(float *w, float *const *slots, const float *start, c
             const ptrdiff_t n = O - o < columns ? O - o : columns, at = i * O + o;
             product p = {.c = strip, .ldc = n, .start = start ? start + at : NULL, .lds = O, .K = R, .finish = FINISH_STORE};
             if (O == 1) {
-                p.a = dz, p.am = 1, p.ak = 1, p.b = x + i - i0, p.ldb = ldx;
+                p.a = dz, p.am = 1, p.ak = 1, p.b = x + i, p.ldb = I;
                 product_columns(&p, 0, 1, m);
             } else {
-                p.a = x + i - i0, p.am = 1, p.ak = ldx, p.b = dz + o, p.ldb = O;
+                p.a = x + i, p.am = 1, p.ak = I, p.b = dz + o, p.ldb = O;
                 product_columns(&p, 0, m, n);
             }
             float *slot[NN_MAX_SLOTS] = {NULL};

@@ -115,12 +115,12 @@ typedef struct nn_kernels {
     /* a = act(x w + b); b may be NULL */
     void (*dense_forward)(float *a, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
                           const nn_activation *activation, float parameter);
-    /* Rows [i0, i1) of dw = start + xT dz, from x (R, ldx), which begins at input i0. start: NULL for zero, or dw itself to continue its chains. */
-    void (*dense_dw)(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx, ptrdiff_t O, ptrdiff_t i0,
+    /* Rows [i0, i1) of dw = start + xT dz. start: NULL for zero, or dw itself to continue its chains. */
+    void (*dense_dw)(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0,
                      ptrdiff_t i1);
     /* The same gradient, given to the rule as it leaves the registers and never stored. */
-    void (*dense_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t ldx,
-                            ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
+    void (*dense_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
     /* db (O) = start + sum of the rows of dz (R, ldz) */
     void (*dense_db)(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O, ptrdiff_t ldz);
     /* dx = dz wT; wt (O,I) is the transpose of w. below not NULL: times the slope of that activation, whose outputs are a. */

@@ -429,14 +429,14 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         update_headed(net, ws, part, thread, threads);
         return;
     }
-    for (ptrdiff_t l = net->depth - 1; l >= 0; l--) {
+    for (ptrdiff_t l = 0; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (!layer->dense) continue;
         const ptrdiff_t I = layer->inputs, O = layer->outputs, R = part->R;
         const float *x = l ? ws->a[l - 1] : ws->x, *dz = ws->dz[l];
         float *w = net->params + layer->w, *slots[NN_MAX_SLOTS];
         for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
-        ptrdiff_t first, last, ldx = I;
+        ptrdiff_t first, last;
         if (l == 0 && pass->skips) {
             update_sparse(net, ws, panel, part, thread);
             continue;
@@ -444,16 +444,12 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         const bool alone = l > 0 && R <= ROWS_OF_ONE && I * O <= WEIGHTS_OF_ONE;
         if (alone) {
             first = 0, last = thread == 0 ? I : 0;
-        } else if (l == 1 && pass->skips && threads > 1 && activation_of(net, 0)->fused) { /* from the outputs that this worker has made itself */
-            first = panel->c0, last = panel->c0 + panel->n;
-            x = panel->a, ldx = panel->lda;
         } else {
             share(I, I < 2 * NN_ROWS_UNIT * threads ? 4 : NN_ROWS_UNIT, thread, threads, &first, &last);
-            x += first;
         }
         const float *start = part->first ? NULL : ws->gradient + layer->w;
         if (part->last) {
-            k->dense_dw_update(w, slots, start, dz, x, R, ldx, O, first, last, net->rule, part->step);
+            k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step);
             if (l && !is_turned(layer, pass->batch_size)) {
                 if (alone && part->first && !net->slots[0]) { /* the same update, of so few rows, costs less than to turn the weights */
                     if (thread == 0) k->dense_dw_update(ws->wt + layer->w, slots, NULL, x, dz, R, O, I, 0, O, net->rule, part->step);
@@ -462,7 +458,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
                 }
             }
         } else {
-            k->dense_dw(ws->gradient + layer->w, start, dz, x, R, ldx, O, first, last);
+            k->dense_dw(ws->gradient + layer->w, start, dz, x, R, I, O, first, last);
         }
         if (layer->bias && (alone ? 0 : l % threads) == thread) update_bias(net, ws, layer, dz, O, part, 0, O);
     }
