@@ -219,3 +219,32 @@ def test_one_output_in_words_of_rows_is_row_by_row(isa: str, rng: np.random.Gene
     whole = kernels.loss_value_and_gradient(outputs, y, loss)
     weighted = kernels.loss_value_and_gradient(outputs, y, loss, np.ones(37, np.float32))
     assert same_bits([whole, weighted])
+
+
+@pytest.mark.parametrize("rows", [8, 16, 64, 128])  # powers of two: their mean divides without rounding
+@pytest.mark.parametrize("classes", [1, 2, 3, 10, 16, 31, 32, 33])
+def test_a_row_of_cross_entropy_does_not_depend_on_its_neighbours(
+    isa: str, rng: np.random.Generator, rows: int, classes: int
+) -> None:
+    """Many rows with few classes go by lanes, others one by one."""
+    z, labels = 5 * floats(rng, rows, classes), rng.integers(0, classes, rows).astype(np.int32)
+    z[2] = 80.0  # all alike, and far off
+    z[3, 0] = np.nan
+    z[4, classes - 1] = np.inf
+    weight = rng.random(rows).astype(np.float32)
+
+    def loss(at: slice, weighted: bool) -> tuple[np.ndarray, ...]:
+        n = len(labels[at])
+        room = Guarded()
+        row_loss, gradient, scratch = room(n), room(n, classes), room(n, classes)
+        given = weight[at] if weighted else None
+        name = "sparse_categorical_crossentropy"
+        _core.loss_rows(row_loss, gradient, scratch, z[at], labels[at], name, given, True)
+        room.check()
+        return row_loss, gradient * np.float32(n), scratch
+
+    for weighted in (False, True):
+        together = loss(slice(None), weighted)
+        alone = [loss(slice(r, r + 1), weighted) for r in range(rows)]
+        for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
+            assert np.array_equal(whole, np.concatenate(parts), equal_nan=True)
