@@ -67,7 +67,24 @@ INLINE vmask vtail(ptrdiff_t n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n 
 INLINE vec vload(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vstore(float *p, vec v) { _mm256_storeu_ps(p, v); }
 INLINE vec vload_tail(const float *p, vmask m) { return _mm256_maskload_ps(p, m); }
-INLINE void vstore_tail(float *p, vec v, vmask m) { _mm256_maskstore_ps(p, m, v); }
+/* In pieces: a masked store takes processors of AMD ten cycles and more. Which pieces is the same in a whole loop, and guessed right. */
+INLINE void vstore_tail(float *p, vec v, vmask m) {
+    const int lanes = __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(m)));
+    if (lanes == VW) {
+        vstore(p, v);
+        return;
+    }
+    __m128 left = _mm256_castps256_ps128(v);
+    if (lanes & 4) {
+        _mm_storeu_ps(p, left);
+        left = _mm256_extractf128_ps(v, 1);
+    }
+    if (lanes & 2) {
+        _mm_storel_pi((__m64 *)(p + (lanes & 4)), left);
+        left = _mm_movehl_ps(left, left);
+    }
+    if (lanes & 1) _mm_store_ss(p + (lanes & 6), left);
+}
 INLINE vec vset(float x) { return _mm256_set1_ps(x); }
 INLINE vec vfma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vec vfnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
