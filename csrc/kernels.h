@@ -40,6 +40,12 @@ typedef struct nn_csr_row {
 #define NN_FEW_ROWS 16   /* go pair by pair */
 #define NN_FEW_MARGIN 16 /* a whole word of them is stored */
 
+/* Neighbouring inputs, the first of them, and the rows in which they are not all zero, one bit each. */
+typedef struct nn_group {
+    uint64_t rows[2];
+    int32_t input;
+} nn_group;
+
 /* A block of rows of which most is zero: where they lie, and marks of what is not zero, or without their zeros. */
 typedef struct nn_sparse {
     ptrdiff_t rows; /* up to NN_SPARSE_BLOCK_ROWS */
@@ -52,7 +58,9 @@ typedef struct nn_sparse {
     uint16_t *marks;  /* (words, height): which of 16 inputs of a row are not zero, one bit each */
     int32_t *few;     /* (NN_FEW_ROWS / 2, inputs and NN_FEW_MARGIN): of so few rows, for each pair the inputs at which either is not zero */
     ptrdiff_t length[NN_FEW_ROWS / 2];
-    uint64_t valid[2]; /* the rows that are there, one bit each */
+    uint64_t valid[2];      /* the rows that are there, one bit each */
+    nn_group *groups;       /* (inputs / 2 + 1): those that any row has */
+    ptrdiff_t groups_count; /* -1: not yet known */
     /* of csr: */
     ptrdiff_t block;   /* inputs that all rows pass before the next ones, a multiple of 64 */
     uint16_t *touched; /* (words): the inputs that have a gradient, one bit each, while it is made; else zeros */
@@ -144,7 +152,7 @@ typedef struct nn_kernels {
     void (*sparse_mark)(nn_sparse *s);
     /* n outputs: a (R, lda), w (I, ldw), b (n) or NULL. What a tile cannot do of the activation is left to the caller. ahead: NULL or what to
      * prefetch. */
-    void (*sparse_forward)(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
+    void (*sparse_forward)(float *a, ptrdiff_t lda, nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
                            const nn_activation *activation, const nn_ahead *ahead);
     /* dw (I, n) += xT dz (R, ldz); packed (R, n and up to a multiple of 16): scratch. */
     void (*sparse_dw)(float *dw, float *packed, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t n, const nn_ahead *ahead);

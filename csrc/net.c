@@ -332,7 +332,7 @@ static const nn_block_rows *read_rows(nn_reader *reader, const nn_pass *pass, pt
 }
 
 /* A worker's outputs of the first layer for its rows. */
-static void forward_sparse(const nn_pass *pass, const nn_panel *panel, const nn_block_rows *rows, const nn_sparse *s, const nn_ahead *ahead) {
+static void forward_sparse(const nn_pass *pass, const nn_panel *panel, const nn_block_rows *rows, nn_sparse *s, const nn_ahead *ahead) {
     const nn_net *net = pass->net;
     const nn_layer *layer = &net->layers[0];
     net->kernels->sparse_forward(panel->a + rows->r0 * panel->lda, panel->lda, s, panel->w, panel->ldw,

@@ -51,6 +51,7 @@ static bool all_finite(const float *x, ptrdiff_t n) {
 /* Marks the rows of x, and lists those of few rows. */
 static void sparse_mark(nn_sparse *s) {
     const ptrdiff_t rows = s->rows, height = s->height;
+    s->groups_count = -1;
     s->valid[0] = rows < 64 ? ((uint64_t)1 << rows) - 1 : UINT64_MAX;
     s->valid[1] = rows <= 64 ? 0 : UINT64_MAX >> (128 - rows);
     for (ptrdiff_t r = 0; r < rows; r++) {
@@ -78,10 +79,16 @@ INLINE bool find_marked(uint64_t rows[2], const nn_sparse *s, ptrdiff_t word, un
     return rows[0] | rows[1];
 }
 
-/* The same of all groups of a word. */
-INLINE void find_groups(uint64_t rows[MARKED / GROUP][2], const nn_sparse *s, ptrdiff_t word) {
-    UNROLL
-    for (int g = 0; g < MARKED / GROUP; g++) find_marked(rows[g], s, word, GROUP_BITS << g * GROUP);
+/* Lists the groups that any row has, unless that is done. */
+static void find_groups(nn_sparse *s) {
+    if (s->groups_count >= 0) return;
+    const ptrdiff_t whole = s->inputs / GROUP * GROUP;
+    nn_group *next = s->groups;
+    for (ptrdiff_t i = 0; i < whole; i += GROUP) {
+        next->input = (int32_t)i;
+        next += find_marked(next->rows, s, i / MARKED, GROUP_BITS << i % MARKED);
+    }
+    s->groups_count = next - s->groups;
 }
 
 /* Runs BODY for each of these rows: the r-th behind the row `base`, which is 0, then 64. */
@@ -242,10 +249,11 @@ static const width *find_width(ptrdiff_t outputs) {
 }
 
 /* a (R, lda) = finish(b + x w), n outputs, by groups. */
-static void forward_groups(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n, bool relu,
+static void forward_groups(float *a, ptrdiff_t lda, nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n, bool relu,
                            const nn_ahead *ahead) {
     float sums[NN_SPARSE_BLOCK_ROWS * GROUP_WORDS * VW] __attribute__((aligned(64)));
     const ptrdiff_t whole = s->inputs / GROUP * GROUP;
+    find_groups(s);
     for (ptrdiff_t j = 0, floats; j < n; j += floats) {
         const width *wide = find_width(n - j);
         const vmask tail = vtail(n - j);
@@ -254,13 +262,11 @@ static void forward_groups(float *a, ptrdiff_t lda, const nn_sparse *s, const fl
         for (ptrdiff_t r = 0; r < s->rows; r++) {
             for (ptrdiff_t k = 0; k < floats; k += VW) vstore(sums + r * floats + k, b ? vload_part(b + j + k, floats == VW, tail) : vzero());
         }
-        for (ptrdiff_t word = 0; word < s->words; word++) {
-            uint64_t rows[MARKED / GROUP][2];
-            find_groups(rows, s, word);
-            for (ptrdiff_t g = 0, i = word * MARKED; g < MARKED / GROUP && i < whole; g++, i += GROUP) {
-                if (asking.x) ask(&asking, GROUP);
-                if (rows[g][0] | rows[g][1]) wide->forward(tail, sums, s->x, i, rows[g], w + i * ldw + j, ldw);
-            }
+        for (ptrdiff_t k = 0, asked = 0; k < s->groups_count; k++) {
+            const nn_group *group = &s->groups[k];
+            const ptrdiff_t i = group->input;
+            if (asking.x) ask(&asking, i - asked), asked = i;
+            wide->forward(tail, sums, s->x, i, group->rows, w + i * ldw + j, ldw);
         }
         for (ptrdiff_t i = whole; i < s->inputs; i++) {
             uint64_t rows[2];
@@ -286,28 +292,31 @@ static void pack_sweeps(float *packed, const float *dz, ptrdiff_t ldz, ptrdiff_t
     }
 }
 
-/* The gradient of the inputs [i0, i1), n outputs, by groups; i0 is the first of a word. */
-static void gradient_groups(bool sgd, const target *t, const float *packed, const nn_sparse *s, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n,
-                            const nn_ahead *ahead) {
+/* The gradient of the inputs [i0, i1), n outputs, by groups, of which *at is the first there, and on return the first behind. */
+static void gradient_groups(bool sgd, const target *t, const float *packed, const nn_sparse *s, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1,
+                            ptrdiff_t n, const nn_ahead *ahead) {
+    const nn_group *groups = s->groups + *at;
     const ptrdiff_t whole = i1 / GROUP * GROUP;
+    ptrdiff_t count = 0;
+    while (*at + count < s->groups_count && groups[count].input < whole) count++;
+    *at += count;
     for (ptrdiff_t j = 0, floats; j < n; j += floats) {
         const width *wide = find_width(n - j);
         const vmask tail = vtail(n - j);
         const float *dz = packed + s->rows * j;
         float *c = t->c + j;
+        gradient_function *gradient = sgd ? wide->sgd : wide->store;
         asker asking = begin_asking(ahead, s->inputs, i0, i1, j, n);
         floats = wide->words * VW;
-        for (ptrdiff_t i = i0; i < whole;) {
-            uint64_t rows[MARKED / GROUP][2];
-            find_groups(rows, s, i / MARKED);
-            for (ptrdiff_t g = 0; g < MARKED / GROUP && i < whole; g++, i += GROUP, c += GROUP * t->ldc) {
-                if (asking.x) ask(&asking, GROUP);
-                if (rows[g][0] | rows[g][1]) (sgd ? wide->sgd : wide->store)(tail, c, t, dz, s->x, i, rows[g]);
-            }
+        for (ptrdiff_t k = 0, asked = i0; k < count; k++) {
+            const nn_group *group = &groups[k];
+            if (asking.x) ask(&asking, group->input - asked), asked = group->input;
+            gradient(tail, c + (group->input - i0) * t->ldc, t, dz, s->x, group->input, group->rows);
         }
-        for (ptrdiff_t i = whole; i < i1; i++, c += t->ldc) {
+        for (ptrdiff_t i = whole; i < i1; i++) {
             uint64_t rows[2];
-            if (find_marked(rows, s, i / MARKED, 1u << i % MARKED)) (sgd ? wide->sgd_input : wide->store_input)(tail, c, t, dz, s->x, i, rows);
+            if (find_marked(rows, s, i / MARKED, 1u << i % MARKED))
+                (sgd ? wide->sgd_input : wide->store_input)(tail, c + (i - i0) * t->ldc, t, dz, s->x, i, rows);
         }
     }
 }
@@ -410,7 +419,7 @@ static void forward_narrow(float *a, const nn_sparse *s, const float *w, const f
 }
 
 /* n outputs of all rows: a (R, lda) from w (I, ldw) and b (n) or NULL. */
-static void sparse_forward(float *a, ptrdiff_t lda, const nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
+static void sparse_forward(float *a, ptrdiff_t lda, nn_sparse *s, const float *w, ptrdiff_t ldw, const float *b, ptrdiff_t n,
                            const nn_activation *activation, const nn_ahead *ahead) {
     const bool relu = activation->fused == FINISH_RELU;
     const vmask none = vtail(VW);
@@ -496,7 +505,9 @@ static void sparse_dw(float *dw, float *packed, const float *dz, ptrdiff_t ldz, 
     if (s->x) {
         const target t = {.c = dw, .ldc = n, .go_on = true};
         pack_sweeps(packed, dz, ldz, s->rows, n);
-        gradient_groups(false, &t, packed, s, 0, s->inputs, n, ahead);
+        ptrdiff_t at = 0;
+        find_groups(s);
+        gradient_groups(false, &t, packed, s, &at, 0, s->inputs, n, ahead);
         return;
     }
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
@@ -610,9 +621,11 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
     }
     const bool groups = s->x && (sgd || s->rows > NN_FEW_ROWS);
     if (groups) pack_sweeps(packed, dz, ldz, s->rows, n);
+    if (groups) find_groups(s);
+    ptrdiff_t first = 0;
     if (groups && sgd) {
         const target t = {.c = w, .ldc = ldw, .rate = rate};
-        gradient_groups(true, &t, packed, s, 0, s->inputs, n, ahead);
+        gradient_groups(true, &t, packed, s, &first, 0, s->inputs, n, ahead);
         return;
     }
     ptrdiff_t at[NN_SPARSE_BLOCK_ROWS] = {0};
@@ -620,7 +633,7 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
         const ptrdiff_t i1 = i0 + s->block < s->inputs ? i0 + s->block : s->inputs;
         if (groups) {
             const target t = {.c = strip, .ldc = n};
-            gradient_groups(false, &t, packed, s, i0, i1, n, ahead);
+            gradient_groups(false, &t, packed, s, &first, i0, i1, n, ahead);
         } else {
             gradient_rows(strip, n, dz, ldz, s, at, i0, i1, n, begin_asking(ahead, s->inputs, i0, i1, 0, 1));
         }

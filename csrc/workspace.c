@@ -60,6 +60,7 @@ void nn_take_sparse(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, bool marks, 
     if (!marks) return;
     s->height = (rows + 63) / 64 * 64;
     s->marks = (uint16_t *)take(base, used, s->words, s->height / 2, fits);
+    s->groups = (nn_group *)take(base, used, inputs / 2 + 1, sizeof(nn_group) / sizeof(float), fits);
     s->few = (int32_t *)take(base, used, NN_FEW_ROWS / 2, inputs + NN_FEW_MARGIN, fits);
 }
 
