@@ -1,6 +1,6 @@
 /* See pool.h. */
 
-#define _GNU_SOURCE /* pthread_sigmask, pthread_atfork */
+#define _GNU_SOURCE /* pthread_sigmask, pthread_atfork, affinity */
 
 #include "pool.h"
 
@@ -25,6 +25,12 @@
 #define SPIN_YIELD 2000
 #define SPIN_EAGER 100
 
+#if defined(__linux__)
+typedef cpu_set_t nn_cpus;
+#else
+typedef char nn_cpus; /* nothing is known about them */
+#endif
+
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -35,7 +41,33 @@ static struct {
     int threads;            /* of the current task */
     nn_task task;
     void *context;
+    /* changed by who has the lock: */
+    pthread_t ids[NN_MAX_THREADS]; /* of worker i + 1 */
+    bool asleep[NN_MAX_THREADS];
+    int sleepers;
+    nn_cpus allowed; /* where the last caller might run, and so its workers */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+/* Who wakes a thread is expected to sleep soon: Linux may put the one that wakes up behind it, on the same processor, where it waits for milliseconds
+ * while the next processor idles. So workers that sleep are sent to any processor but their caller's, and may move again once they are awake. Both
+ * with the lock held. */
+#if defined(__linux__)
+static void send_away(void) {
+    const int here = sched_getcpu();
+    if (here < 0 || sched_getaffinity(0, sizeof pool.allowed, &pool.allowed) != 0) CPU_ZERO(&pool.allowed);
+    nn_cpus elsewhere = pool.allowed;
+    if (here >= 0 && here < CPU_SETSIZE) CPU_CLR(here, &elsewhere);
+    for (int i = 0; i < pool.workers && CPU_COUNT(&elsewhere) > 0; i++) {
+        if (pool.asleep[i]) pthread_setaffinity_np(pool.ids[i], sizeof elsewhere, &elsewhere);
+    }
+}
+static void come_back(void) {
+    if (CPU_COUNT(&pool.allowed) > 0) pthread_setaffinity_np(pthread_self(), sizeof pool.allowed, &pool.allowed);
+}
+#else
+static void send_away(void) {}
+static void come_back(void) {}
+#endif
 
 static void *work(void *argument) {
     const int thread = (int)((uintptr_t)argument % (NN_MAX_THREADS + 1));
@@ -48,7 +80,14 @@ static void *work(void *argument) {
                 continue;
             }
             pthread_mutex_lock(&pool.lock);
-            while (atomic_load(&pool.generation) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
+            if (atomic_load(&pool.generation) == seen) {
+                pool.asleep[thread - 1] = true;
+                pool.sleepers++;
+                while (atomic_load(&pool.generation) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
+                pool.asleep[thread - 1] = false;
+                pool.sleepers--;
+                come_back();
+            }
             pthread_mutex_unlock(&pool.lock);
         }
         seen = atomic_load_explicit(&pool.generation, memory_order_acquire);
@@ -62,7 +101,8 @@ static void *work(void *argument) {
 static void forget_workers(void) {
     pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     pool.wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    pool.workers = 0;
+    pool.workers = pool.sleepers = 0;
+    for (int i = 0; i < NN_MAX_THREADS; i++) pool.asleep[i] = false;
     atomic_store(&pool.busy, false);
     atomic_store(&pool.generation, 0);
     atomic_store(&pool.running, 0);
@@ -77,10 +117,9 @@ static void hire(int wanted) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.workers < wanted) {
-        pthread_t id;
         const uintptr_t thread = (uintptr_t)pool.workers + 1, seen = atomic_load(&pool.generation) % 0x1000000u;
-        if (pthread_create(&id, NULL, work, (void *)(seen * (NN_MAX_THREADS + 1) + thread)) != 0) break;
-        pthread_detach(id);
+        if (pthread_create(&pool.ids[pool.workers], NULL, work, (void *)(seen * (NN_MAX_THREADS + 1) + thread)) != 0) break;
+        pthread_detach(pool.ids[pool.workers]);
         pool.workers++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -100,6 +139,7 @@ void nn_pool_run(nn_task task, void *context, int threads) {
     const int used = pool.threads;
     atomic_store(&pool.running, pool.workers);
     pthread_mutex_lock(&pool.lock);
+    if (pool.sleepers > 0) send_away();
     atomic_store_explicit(&pool.generation, (atomic_load(&pool.generation) + 1) % 0x1000000u, memory_order_release);
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.lock);

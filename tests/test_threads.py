@@ -134,6 +134,35 @@ def test_fits_of_several_threads_at_once_are_those_of_one() -> None:
         assert all((a == b).all() for a, b in zip(model.get_weights(), expected.get_weights(), strict=True))
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+@pytest.mark.skipif(threads.usable_cores() < 2, reason="one core")
+def test_workers_go_where_their_caller_may() -> None:
+    """Woken on any core but the caller's, and then allowed where it is, whatever that was before."""
+    script = """
+import os, time
+import numpy as np
+import nnfast
+model = nnfast.Sequential([nnfast.layers.Input((300,)), nnfast.layers.Dense(500)])
+x = np.ones((4000, 300), dtype=np.float32)
+others = set(os.listdir("/proc/self/task"))
+nnfast.set_num_threads(3)
+everywhere = os.sched_getaffinity(0)
+model.predict(x, verbose=0)
+for allowed in ({min(everywhere)}, everywhere):
+    os.sched_setaffinity(0, allowed)
+    for attempt in range(100):
+        time.sleep(0.01)  # until the workers sleep
+        model.predict(x, verbose=0)
+        workers = set(os.listdir("/proc/self/task")) - others
+        assert len(workers) == 2, workers
+        if all(os.sched_getaffinity(int(worker)) == allowed for worker in workers):
+            break
+    else:
+        raise AssertionError(f"{allowed}: {[os.sched_getaffinity(int(worker)) for worker in workers]}")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_threadpoolctl_sees_and_limits_the_workers() -> None:
     threadpoolctl = pytest.importorskip("threadpoolctl")
     threads.register_threadpoolctl()
