@@ -174,9 +174,11 @@ nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t 
         if (!layer->dense) continue;
         ptrdiff_t weights;
         if (!multiply(layer->inputs, layer->outputs, &weights)) goto no_memory;
-        layer->w = net->size;
-        layer->b = layer->w + line(weights);
-        net->size = layer->b + (layer->bias ? line(layer->outputs) : 0);
+        /* Biases first: those of the first layer are written by all workers, the next layer's weights by one of them, and processors fetch lines
+         * ahead. */
+        layer->b = net->size;
+        layer->w = layer->b + (layer->bias ? line(layer->outputs) : 0);
+        net->size = layer->w + line(weights);
         if (net->size > PTRDIFF_MAX / 64) goto no_memory;
     }
     net->params = nn_alloc((size_t)net->size * sizeof(float));
