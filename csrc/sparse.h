@@ -17,11 +17,12 @@
 /* Inputs of a group, and words of outputs at a time: together half of the registers. */
 #if VEC_REGISTERS == 32
 #define GROUP 4
-#define ROW_WORDS 8 /* of a row that goes alone */
+#define PAIR_WORDS 8 /* of two rows that go together */
 #else
 #define GROUP 2
-#define ROW_WORDS 4
+#define PAIR_WORDS 4
 #endif
+#define ROW_WORDS 8 /* of a row that goes alone */
 #define GROUP_WORDS 4
 #define GROUP_BITS ((1u << GROUP) - 1u)
 
@@ -439,7 +440,8 @@ static void sparse_forward(float *a, ptrdiff_t lda, nn_sparse *s, const float *w
         ROWS(TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, relu, begin_asking(j ? NULL : ahead, s->inputs, 0, s->inputs, 0, 1)); \
         j += (N) * VW;                                                                                                                \
     }
-    while (j + ROW_WORDS * VW <= n) WORDS(forward_rows_most, ROW_WORDS, none)
+    const ptrdiff_t most = s->x && s->rows > 1 ? PAIR_WORDS : ROW_WORDS;
+    while (most == ROW_WORDS && j + ROW_WORDS * VW <= n) WORDS(forward_rows_most, ROW_WORDS, none)
     while (j + 4 * VW <= n) WORDS(forward_rows_4, 4, none)
     while (j < n) WORDS(forward_rows_1, 1, vtail(n - j))
 #undef WORDS
@@ -477,6 +479,7 @@ INLINE void gradient_listed(const int kind, const int N, const int part, vmask t
 static void gradient_rows(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1,
                           ptrdiff_t n, asker ahead) {
     const vmask none = vtail(VW);
+    const ptrdiff_t most = s->x && s->rows > 1 ? PAIR_WORDS : ROW_WORDS;
     for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1, dz += (s->x ? 2 : 1) * ldz) {
         ptrdiff_t j = 0, end = at[r];
         if (ahead.x) ask(&ahead, (i1 - i0) * 2 / s->rows);
@@ -492,7 +495,7 @@ static void gradient_rows(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ld
         }                                                                                         \
         j += (N) * VW;                                                                            \
     }
-        while (j + ROW_WORDS * VW <= n) WORDS(ROW_WORDS, 0, none)
+        while (most == ROW_WORDS && j + ROW_WORDS * VW <= n) WORDS(ROW_WORDS, 0, none)
         while (j + 4 * VW <= n) WORDS(4, 0, none)
         while (j < n) WORDS(1, 1, vtail(n - j))
 #undef WORDS
