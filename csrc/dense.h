@@ -166,6 +166,10 @@ static __attribute__((noinline)) void tiles_of_columns(const product *p, ptrdiff
 #define PACK_K NN_BLOCK_ROWS
 #define PACK_ROWS (4 * TILE_M) /* fewer do not repay the copy */
 #define PACK_STRIDE 1024       /* floats: rows at a multiple of 4 KiB fall into the same sets */
+/* With 16 registers a panel is one line wide, and lines at a multiple of 512 bytes fill an eighth of the first-level cache at most: many tiles repay
+ * the copy there, too. */
+#define PACK_MANY_ROWS (16 * TILE_M)
+#define PACK_NARROW_STRIDE 128
 
 static void product_packed(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N,
                            void (*tiles)(const product *, ptrdiff_t, ptrdiff_t, ptrdiff_t)) {
@@ -202,7 +206,9 @@ static void product_packed(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff
 
 /* c of an update is not a place for partial sums. */
 INLINE bool worth_packing(const product *p, ptrdiff_t rows) {
-    return p->ldb % PACK_STRIDE == 0 && rows >= PACK_ROWS && (p->K <= PACK_K || p->finish != FINISH_SGD);
+    if (p->K > PACK_K && p->finish == FINISH_SGD) return false;
+    if (VEC_REGISTERS == 16 && rows >= PACK_MANY_ROWS && p->ldb % PACK_NARROW_STRIDE == 0) return true;
+    return rows >= PACK_ROWS && p->ldb % PACK_STRIDE == 0;
 }
 
 /* a along rows (x w and dz wT) and along columns (xT dz). */

@@ -102,6 +102,19 @@ def test_a_row_does_not_depend_on_its_place(isa: str, rng: np.random.Generator) 
             assert same_bits([kernels.dense_forward(x[r : r + 1], w, b, "tanh"), whole[r : r + 1]])
 
 
+@pytest.mark.parametrize(("B", "size"), [(30, 1024), (97, 128), (200, 256), (300, 128)])
+def test_panels_that_are_copied_first(isa: str, rng: np.random.Generator, B: int, size: int) -> None:
+    """Rows at a multiple of 512 bytes, and the same with another column, which is in nobody's way: the same bits, of forward, dw and dx."""
+    x, w, dz = floats(rng, B, 301), floats(rng, 301, size + 1), floats(rng, B, size + 1)
+    b = floats(rng, size + 1)
+    packed = kernels.dense_forward(x, w[:, :size].copy(), b[:size].copy(), "relu")
+    assert same_bits([packed, kernels.dense_forward(x, w, b, "relu")[:, :size]])
+    packed, *_ = kernels.dense_backward(dz[:, :size].copy(), x, w[:, :size].copy())
+    assert same_bits([packed, kernels.dense_backward(dz, x, w)[0][:, :size]])
+    *_, packed = kernels.dense_backward(x, dz[:, :size].copy(), w[:, :size].T.copy())
+    assert same_bits([packed, kernels.dense_backward(x, dz, w.T.copy())[2][:, :size]])
+
+
 def test_alignment_does_not_matter(isa: str, rng: np.random.Generator) -> None:
     x, w = floats(rng, 9, 33), floats(rng, 33, 35)
     expected = kernels.dense_forward(x, w)
