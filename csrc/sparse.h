@@ -294,8 +294,9 @@ static void pack_sweeps(float *packed, const float *dz, ptrdiff_t ldz, ptrdiff_t
 }
 
 /* The gradient of the inputs [i0, i1), n outputs, by groups, of which *at is the first there, and on return the first behind. */
-static void gradient_groups(bool sgd, const target *t, const float *packed, const nn_sparse *s, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1,
-                            ptrdiff_t n, const nn_ahead *ahead) {
+static void gradient_groups(bool sgd, const target *t, const float *packed, nn_sparse *s, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t n,
+                            const nn_ahead *ahead) {
+    find_groups(s);
     const nn_group *groups = s->groups + *at;
     const ptrdiff_t whole = i1 / GROUP * GROUP;
     ptrdiff_t count = 0;
@@ -332,6 +333,9 @@ static void gradient_groups(bool sgd, const target *t, const float *packed, cons
 
 /* How rows go that are listed: of a CSR matrix one by one, of x by pairs, the last of which may be a single row. */
 enum { CSR_ROW, X_ROW, X_PAIR };
+
+/* Whether there are registers for ROW_WORDS of them. */
+INLINE bool goes_wide(const nn_sparse *s) { return ROW_WORDS == PAIR_WORDS || !s->x || s->rows == 1; }
 
 INLINE nn_csr_row listed_row(const int kind, const nn_sparse *s, ptrdiff_t r) {
     return kind == CSR_ROW ? s->csr[r] : (nn_csr_row){s->few + r / 2 * (s->inputs + NN_FEW_MARGIN), NULL, s->length[r / 2]};
@@ -440,8 +444,7 @@ static void sparse_forward(float *a, ptrdiff_t lda, nn_sparse *s, const float *w
         ROWS(TAIL, a + j, lda, s, w + j, ldw, b ? b + j : NULL, relu, begin_asking(j ? NULL : ahead, s->inputs, 0, s->inputs, 0, 1)); \
         j += (N) * VW;                                                                                                                \
     }
-    const ptrdiff_t most = s->x && s->rows > 1 ? PAIR_WORDS : ROW_WORDS;
-    while (most == ROW_WORDS && j + ROW_WORDS * VW <= n) WORDS(forward_rows_most, ROW_WORDS, none)
+    while (goes_wide(s) && j + ROW_WORDS * VW <= n) WORDS(forward_rows_most, ROW_WORDS, none)
     while (j + 4 * VW <= n) WORDS(forward_rows_4, 4, none)
     while (j < n) WORDS(forward_rows_1, 1, vtail(n - j))
 #undef WORDS
@@ -479,7 +482,6 @@ INLINE void gradient_listed(const int kind, const int N, const int part, vmask t
 static void gradient_rows(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ldz, nn_sparse *s, ptrdiff_t *at, ptrdiff_t i0, ptrdiff_t i1,
                           ptrdiff_t n, asker ahead) {
     const vmask none = vtail(VW);
-    const ptrdiff_t most = s->x && s->rows > 1 ? PAIR_WORDS : ROW_WORDS;
     for (ptrdiff_t r = 0; r < s->rows; r += s->x ? 2 : 1, dz += (s->x ? 2 : 1) * ldz) {
         ptrdiff_t j = 0, end = at[r];
         if (ahead.x) ask(&ahead, (i1 - i0) * 2 / s->rows);
@@ -495,7 +497,7 @@ static void gradient_rows(float *g, ptrdiff_t ldg, const float *dz, ptrdiff_t ld
         }                                                                                         \
         j += (N) * VW;                                                                            \
     }
-        while (most == ROW_WORDS && j + ROW_WORDS * VW <= n) WORDS(ROW_WORDS, 0, none)
+        while (goes_wide(s) && j + ROW_WORDS * VW <= n) WORDS(ROW_WORDS, 0, none)
         while (j + 4 * VW <= n) WORDS(4, 0, none)
         while (j < n) WORDS(1, 1, vtail(n - j))
 #undef WORDS
@@ -509,7 +511,6 @@ static void sparse_dw(float *dw, float *packed, const float *dz, ptrdiff_t ldz, 
         const target t = {.c = dw, .ldc = n, .go_on = true};
         pack_sweeps(packed, dz, ldz, s->rows, n);
         ptrdiff_t at = 0;
-        find_groups(s);
         gradient_groups(false, &t, packed, s, &at, 0, s->inputs, n, ahead);
         return;
     }
@@ -624,7 +625,6 @@ static void sparse_dw_update(float *w, ptrdiff_t ldw, float *const *slots, float
     }
     const bool groups = s->x && (sgd || s->rows > NN_FEW_ROWS);
     if (groups) pack_sweeps(packed, dz, ldz, s->rows, n);
-    if (groups) find_groups(s);
     ptrdiff_t first = 0;
     if (groups && sgd) {
         const target t = {.c = w, .ldc = ldw, .rate = rate};
