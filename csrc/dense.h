@@ -41,10 +41,10 @@ typedef struct product {
     const float *gate;   /* FINISH_GATE: c = sum * the slope of a ReLU whose output lies there, as c does */
 } product;
 
-/* One tile of M rows and N words at (m, n). M, N and part are constants where this is inlined. */
-INLINE void tile(const int M, const int N, const int part, vmask tail, const product *p, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t m, ptrdiff_t n) {
+/* One tile of M rows and N words at (m, n), from its rows of a. M, N and part are constants where this is inlined. */
+INLINE void tile(const int M, const int N, const int part, vmask tail, const product *p, const float *a, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t m,
+                 ptrdiff_t n) {
     vec sum[12][8];
-    const float *a = p->a + m * am;
     const float *b = p->b + n;
     float *c = p->c + m * p->ldc + n;
     if (p->start) {
@@ -118,8 +118,8 @@ INLINE void tile(const int M, const int N, const int part, vmask tail, const pro
 
 /* Tall tiles take a multiple of four rows; 8 of them are 4 + 4 rather than 6 + 2. */
 #define TALL(M) for (; m + (M) <= tall && !((M) == 6 && tall - m == 8); m += (M))
-#define TALL_FULL(M) TALL(M) tile(M, TILE_N, 0, none, p, am, ak, m, n);
-#define TALL_PART(M) TALL(M) tile(M, 1, 1, tail, p, am, ak, m, n);
+#define TALL_FULL(M) TALL(M) tile(M, TILE_N, 0, none, p, p->a + m * am, am, ak, m, n);
+#define TALL_PART(M) TALL(M) tile(M, 1, 1, tail, p, p->a + m * am, am, ak, m, n);
 
 /* All tiles of rows [m0, m1), N columns. Columns outside, rows inside: a panel of b stays in the second-level cache for all rows. The last one to
  * three rows take wider tiles, which need as many chains in flight. */
@@ -142,12 +142,12 @@ INLINE void product_tiles(const product *p, ptrdiff_t am, ptrdiff_t ak, ptrdiff_
         const int rows = m1 - m >= 2 ? 2 : 1;
         n = 0;
         if (rows == 2) {
-            for (; n + 4 * VW <= N; n += 4 * VW) tile(2, 4, 0, none, p, am, ak, m, n);
-            for (; n < N; n += VW) tile(2, 1, 1, vtail(N - n), p, am, ak, m, n);
+            for (; n + 4 * VW <= N; n += 4 * VW) tile(2, 4, 0, none, p, p->a + m * am, am, ak, m, n);
+            for (; n < N; n += VW) tile(2, 1, 1, vtail(N - n), p, p->a + m * am, am, ak, m, n);
         } else {
-            for (; n + 8 * VW <= N; n += 8 * VW) tile(1, 8, 0, none, p, am, ak, m, n);
-            for (; n + 4 * VW <= N; n += 4 * VW) tile(1, 4, 0, none, p, am, ak, m, n);
-            for (; n < N; n += VW) tile(1, 1, 1, vtail(N - n), p, am, ak, m, n);
+            for (; n + 8 * VW <= N; n += 8 * VW) tile(1, 8, 0, none, p, p->a + m * am, am, ak, m, n);
+            for (; n + 4 * VW <= N; n += 4 * VW) tile(1, 4, 0, none, p, p->a + m * am, am, ak, m, n);
+            for (; n < N; n += VW) tile(1, 1, 1, vtail(N - n), p, p->a + m * am, am, ak, m, n);
         }
         m += rows;
     }
@@ -171,36 +171,43 @@ static __attribute__((noinline)) void tiles_of_columns(const product *p, ptrdiff
 #define PACK_MANY_ROWS (16 * TILE_M)
 #define PACK_NARROW_STRIDE 128
 
+enum { WIDE = TILE_N * VW };
+
+INLINE void copy_panel(float *panel, const float *b, ptrdiff_t ldb, ptrdiff_t K) {
+    for (ptrdiff_t k = 0; k < K; k++) {
+        UNROLL
+        for (int j = 0; j < TILE_N; j++) vstore(panel + k * WIDE + j * VW, vload(b + k * ldb + j * VW));
+    }
+}
+
+/* p from its n-th column on. */
+static product columns_from(product p, ptrdiff_t n) {
+    p.b += n;
+    p.c += n;
+    if (p.start) p.start += n;
+    if (p.gate) p.gate += n;
+    return p;
+}
+
 static void product_packed(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdiff_t N,
                            void (*tiles)(const product *, ptrdiff_t, ptrdiff_t, ptrdiff_t)) {
-    enum { WIDE = TILE_N * VW };
     float panel[PACK_K * WIDE] __attribute__((aligned(64)));
     ptrdiff_t n = 0;
     for (; n + WIDE <= N; n += WIDE) {
         for (ptrdiff_t k = 0; k < p->K; k += PACK_K) {
             const ptrdiff_t K = p->K - k < PACK_K ? p->K - k : PACK_K;
-            product q = *p;
-            q.c += n;
-            if (q.gate) q.gate += n;
-            q.start = k ? q.c : q.start ? q.start + n : NULL;
-            q.lds = k ? q.ldc : q.lds;
+            product q = columns_from(*p, n);
+            if (k) q.start = q.c, q.lds = q.ldc;
             q.a += k * p->ak;
             q.b = panel;
             q.ldb = WIDE;
             q.K = K;
             if (k + K < p->K) q.finish = FINISH_STORE;
-            for (ptrdiff_t r = 0; r < K; r++) {
-                UNROLL
-                for (int j = 0; j < TILE_N; j++) vstore(panel + r * WIDE + j * VW, vload(p->b + (k + r) * p->ldb + n + j * VW));
-            }
+            copy_panel(panel, p->b + k * p->ldb + n, p->ldb, K);
             tiles(&q, m0, m1, WIDE);
         }
     }
-    product rest = *p;
-    rest.b += n;
-    rest.c += n;
-    if (rest.start) rest.start += n;
-    if (rest.gate) rest.gate += n;
+    const product rest = columns_from(*p, n);
     if (n < N) tiles(&rest, m0, m1, N - n);
 }
 
@@ -295,11 +302,86 @@ static void dense_dw(float *dw, const float *start, const float *dz, const float
     weight_gradient(p, dz, x, R, I, O, i0, i1);
 }
 
+/* The weight gradients of wide layers, with 16 registers. A tile needs 24 bytes of a line of x, then 24 of the same line of the next row, and its
+ * neighbour comes back for the rest when all are gone from the first-level cache. So blocks of weights are made from a copy of their columns of x,
+ * tile by tile as k runs, and from panels of dz that are copied once a block. For a rule that cannot be applied in registers the gradient of BLOCK_N
+ * columns waits in the second-level cache. */
+#define BLOCK_M (192 / TILE_M * TILE_M)
+#define BLOCK_N 128
+#define BLOCK_COPY (BLOCK_M * PACK_K + 16) /* floats of a copy of x; its last word reaches beyond the last tile */
+#define DW_SCRATCH (VEC_REGISTERS == 16 ? BLOCK_COPY + BLOCK_M * BLOCK_N : 0)
+
+/* Copies the first `rows` columns of x (K, ldx), tile by tile; `readable` floats of a row are there. */
+static void copy_tiles(float *copy, const float *x, ptrdiff_t ldx, ptrdiff_t K, ptrdiff_t rows, ptrdiff_t readable) {
+    enum { REACH = (TILE_M + VW - 1) / VW * VW };
+    for (ptrdiff_t m = 0; m < rows; m += TILE_M) {
+        const bool whole = m + REACH <= readable;
+        for (ptrdiff_t k = 0; k < K; k++, copy += TILE_M) { /* in whole words: what is too much is overwritten by the next row */
+            UNROLL
+            for (int i = 0; i < TILE_M; i += VW) {
+                const float *from = x + k * ldx + m + i;
+                vstore(copy + i, whole ? vload(from) : vload_tail(from, vtail(TILE_M - i)));
+            }
+        }
+    }
+}
+
+static __attribute__((noinline)) void tiles_of_copies(const product *p, const float *copy, ptrdiff_t rows) {
+    const vmask none = vtail(VW);
+    for (ptrdiff_t m = 0; m < rows; m += TILE_M) tile(TILE_M, TILE_N, 0, none, p, copy + m * p->K, 1, TILE_M, m, 0);
+}
+
+/* c (M,N), where `copy` holds the whole tiles of a. */
+static void product_of_copies(const product *p, const float *copy, ptrdiff_t M, ptrdiff_t N) {
+    float panel[PACK_K * WIDE] __attribute__((aligned(64)));
+    const ptrdiff_t whole = M / TILE_M * TILE_M;
+    ptrdiff_t n = 0;
+    for (; n + WIDE <= N; n += WIDE) {
+        product q = columns_from(*p, n);
+        q.b = panel;
+        q.ldb = WIDE;
+        copy_panel(panel, p->b + n, p->ldb, p->K);
+        tiles_of_copies(&q, copy, whole);
+        if (whole < M) tiles_of_columns(&q, whole, M, WIDE);
+    }
+    const product rest = columns_from(*p, n);
+    if (n < N) tiles_of_columns(&rest, 0, M, N - n);
+}
+
+static void dw_by_blocks(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
+                         ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step, float *scratch) {
+    const bool sgd = rule->fused == FINISH_SGD;
+    float *copy = scratch, *strip = scratch + BLOCK_COPY;
+    const ptrdiff_t blocks = (i1 - i0 + BLOCK_M - 1) / BLOCK_M, height = ((i1 - i0 + blocks - 1) / blocks + TILE_M - 1) / TILE_M * TILE_M;
+    for (ptrdiff_t i = i0; i < i1; i += height) {
+        const ptrdiff_t m = i1 - i < height ? i1 - i : height, columns = sgd ? O : BLOCK_N;
+        copy_tiles(copy, x + i, I, R, m / TILE_M * TILE_M, I - i);
+        for (ptrdiff_t o = 0; o < O; o += columns) {
+            const ptrdiff_t n = O - o < columns ? O - o : columns, at = i * O + o;
+            product p = {.start = start ? start + at : NULL, .lds = O, .a = x + i, .am = 1, .ak = I, .b = dz + o, .ldb = O, .K = R};
+            if (sgd) {
+                p.c = w + at, p.ldc = O, p.finish = FINISH_SGD, p.learning_rate = step->c[0];
+                product_of_copies(&p, copy, m, n);
+                continue;
+            }
+            p.c = strip, p.ldc = n, p.finish = FINISH_STORE;
+            product_of_copies(&p, copy, m, n);
+            float *slot[NN_MAX_SLOTS] = {NULL};
+            for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s]; s++) slot[s] = slots[s] + at;
+            rule->update(w + at, slot, strip, O, n, m, n, step, false);
+        }
+    }
+}
+
 /* Floats of gradient that wait in the first-level cache for a rule that cannot be applied in registers. */
 #define GRADIENT_STRIP 4096
 
 static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
-                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step) {
+                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step, float *scratch) {
+    if (DW_SCRATCH && scratch && nn_dw_wants_scratch(R, O) && R <= PACK_K) {
+        dw_by_blocks(w, slots, start, dz, x, R, I, O, i0, i1, rule, step, scratch);
+        return;
+    }
     if (rule->fused == FINISH_SGD) {
         const product p = {.c = w, .ldc = O, .start = start, .lds = O, .finish = FINISH_SGD, .learning_rate = step->c[0]};
         weight_gradient(p, dz, x, R, I, O, i0, i1);

@@ -114,6 +114,9 @@ typedef struct nn_rule {
                    bool clear);
 } nn_rule;
 
+/* Whether dense_dw_update has a use for scratch, in a layer of O outputs and batches of R rows. */
+static inline bool nn_dw_wants_scratch(ptrdiff_t R, ptrdiff_t O) { return R >= 48 && O >= 512; }
+
 typedef struct nn_kernels {
     const char *name;
     const nn_activation *activations; /* each table ends with a row without name */
@@ -126,9 +129,11 @@ typedef struct nn_kernels {
     /* Rows [i0, i1) of dw = start + xT dz. start: NULL for zero, or dw itself to continue its chains. */
     void (*dense_dw)(float *dw, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0,
                      ptrdiff_t i1);
-    /* The same gradient, given to the rule as it leaves the registers and never stored. */
+    /* The same gradient, given to the rule as it leaves the registers and never stored. scratch: dw_scratch floats, with which it is faster where
+     * nn_dw_wants_scratch says so, or NULL. */
     void (*dense_dw_update)(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
-                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step);
+                            ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step, float *scratch);
+    ptrdiff_t dw_scratch; /* 0: has no use for any */
     /* db (O) = start + sum of the rows of dz (R, ldz) */
     void (*dense_db)(float *db, const float *start, const float *dz, ptrdiff_t R, ptrdiff_t O, ptrdiff_t ldz);
     /* dx = dz wT; wt (O,I) is the transpose of w. below not NULL: times the slope of that activation, whose outputs are a. */

@@ -435,6 +435,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         const ptrdiff_t I = layer->inputs, O = layer->outputs, R = part->R;
         const float *x = l ? ws->a[l - 1] : ws->x, *dz = ws->dz[l];
         float *w = net->params + layer->w, *slots[NN_MAX_SLOTS];
+        float *scratch = ws->dw_scratch ? ws->dw_scratch + thread * k->dw_scratch : NULL;
         for (int s = 0; s < NN_MAX_SLOTS; s++) slots[s] = net->slots[s] ? net->slots[s] + layer->w : NULL;
         ptrdiff_t first, last;
         if (l == 0 && pass->skips) {
@@ -449,10 +450,10 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
         }
         const float *start = part->first ? NULL : ws->gradient + layer->w;
         if (part->last) {
-            k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step);
+            k->dense_dw_update(w, slots, start, dz, x, R, I, O, first, last, net->rule, part->step, scratch);
             if (l && !is_turned(layer, pass->batch_size)) {
                 if (alone && part->first && !net->slots[0]) { /* the same update, of so few rows, costs less than to turn the weights */
-                    if (thread == 0) k->dense_dw_update(ws->wt + layer->w, slots, NULL, x, dz, R, O, I, 0, O, net->rule, part->step);
+                    if (thread == 0) k->dense_dw_update(ws->wt + layer->w, slots, NULL, x, dz, R, O, I, 0, O, net->rule, part->step, NULL);
                 } else {
                     k->transpose(ws->wt + layer->w, w, I, O, first, last);
                 }

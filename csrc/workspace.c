@@ -64,6 +64,13 @@ void nn_take_sparse(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, bool marks, 
     s->few = (int32_t *)take(base, used, NN_FEW_ROWS / 2, inputs + NN_FEW_MARGIN, fits);
 }
 
+static bool wants_dw_scratch(const nn_net *net, nn_needs needs) {
+    for (ptrdiff_t l = needs.skips ? 1 : 0; l < net->depth; l++) {
+        if (net->layers[l].dense && nn_dw_wants_scratch(needs.rows, net->layers[l].outputs)) return true;
+    }
+    return false;
+}
+
 /* Two passes over the same list: the first adds up, the second hands out. */
 static nn_workspace *workspace_new(const nn_net *net, nn_needs needs) {
     nn_workspace *ws = calloc(1, sizeof *ws);
@@ -103,6 +110,7 @@ static nn_workspace *workspace_new(const nn_net *net, nn_needs needs) {
         }
         ws->wt = take(base, &used, net->size, 1, &fits);
         ws->gradient = needs.several_blocks ? take(base, &used, net->size, 1, &fits) : NULL;
+        ws->dw_scratch = wants_dw_scratch(net, needs) ? take(base, &used, needs.workers, net->kernels->dw_scratch, &fits) : NULL;
         ws->row_loss = take(base, &used, rows, 1, &fits);
         ws->weight = take(base, &used, rows, 1, &fits);
         ws->values = take(base, &used, rows, outputs, &fits);

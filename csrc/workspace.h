@@ -42,6 +42,7 @@ struct nn_workspace {
     float **a, **dz;       /* per layer (rows, outputs) */
     float *wt;             /* the transposed weights of all layers but the first, and bias gradients, at their offsets in params */
     float *gradient;       /* flat as params, if several_blocks */
+    float *dw_scratch;     /* each worker's, one after the other; NULL: no layer has a use for it */
     float *row_loss, *weight, *values, *probability;
     int32_t *labels;
     void *memory;

@@ -64,7 +64,8 @@ cdef extern from "kernels.h" nogil:
         void (*dense_forward)(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float) noexcept nogil
         void (*dense_dw)(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*dense_dw_update)(float *, float **, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                                const nn_rule *, const nn_step *) noexcept nogil
+                                const nn_rule *, const nn_step *, float *) noexcept nogil
+        ptrdiff_t dw_scratch
         void (*dense_db)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float, const float *) noexcept nogil
         void (*transpose)(float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
@@ -807,6 +808,7 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
     cdef float *pdx = NULL if dx is None else matrix(dx, "dx", R, I, True)
     cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
     cdef float *pdb = NULL
+    cdef float[::1] scratch = np.empty(kernels.dw_scratch + 1, dtype=np.float32)
     cdef float *memory_w[3]
     cdef float *memory_b[3]
     cdef nn_step constants
@@ -822,7 +824,7 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
         if pdx != NULL:
             kernels.transpose(pwt, pw, I, O, 0, I)
             kernels.dense_dx(pdx, pz, pwt, R, I, O, NULL, 0.0, NULL)
-        kernels.dense_dw_update(pw, memory_w, NULL, pz, px, R, I, O, 0, I, row, &constants)
+        kernels.dense_dw_update(pw, memory_w, NULL, pz, px, R, I, O, 0, I, row, &constants, &scratch[0])
         if pb != NULL:
             kernels.dense_db(pdb, NULL, pz, R, O, O)
             row.update(pb, memory_b, pdb, O, O, 1, O, &constants, False)

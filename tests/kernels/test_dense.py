@@ -50,7 +50,11 @@ def test_backward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) ->
 
 @pytest.mark.parametrize("rule", _core.RULES)
 @pytest.mark.parametrize(
-    ("B", "I", "O"), [(1, 1, 1), (5, 37, 1), (3, 7, 5), (8, 12, 32), (9, 50, 33), (2, 13, 401), (4, 4099, 1)]
+    ("B", "I", "O"),
+    [
+        *((1, 1, 1), (5, 37, 1), (3, 7, 5), (8, 12, 32), (9, 50, 33), (2, 13, 401), (4, 4099, 1)),
+        *((48, 5, 512), (50, 18, 530), (61, 207, 519)),  # wide layers, which go in blocks
+    ],
 )
 def test_fused_update_is_the_composed_one(
     isa: str, rng: np.random.Generator, rule: str, B: int, I: int, O: int

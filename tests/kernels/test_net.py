@@ -640,12 +640,15 @@ def test_predictions_do_not_depend_on_skipped_zeros_or_neighbours(
     )
 
 
-@pytest.mark.parametrize("batch_size", [2, 9, 25, 100])
+@pytest.mark.parametrize(
+    ("width", "batch_size"), [(97, 2), (97, 9), (97, 25), (97, 100), (513, 47), (513, 48)]
+)
+@pytest.mark.parametrize(("rule", "hyper"), [("sgd", (0.01,)), ("adam", (0.01, 0.9, 0.999, 1e-7))])
 def test_a_deep_net_has_the_bits_of_single_kernels(
-    on_each_set, rng: np.random.Generator, batch_size: int
+    on_each_set, rng: np.random.Generator, width: int, batch_size: int, rule: str, hyper: tuple[float, ...]
 ) -> None:
-    """Input gradients come from the weights as they lie or transposed, by the number of rows."""
-    sizes, activations = (20, 103, 97, 5), ("relu", "tanh", "linear")
+    """Input gradients come from the weights as they lie or transposed, by the number of rows; wide layers go in blocks."""
+    sizes, activations = (20, 103, width, 5), ("relu", "tanh", "linear")
     x, y = floats(rng, batch_size, 20), floats(rng, batch_size, 5)
     start = [t for a, b in pairwise(sizes) for t in (floats(rng, a, b) / 5, floats(rng, b))]
 
@@ -658,15 +661,16 @@ def test_a_deep_net_has_the_bits_of_single_kernels(
             )
             for tensor, value in zip(net.tensors, start, strict=True):
                 tensor[...] = value
-            net.compile("mean_squared_error", False, "sgd", ())
+            net.compile("mean_squared_error", False, rule, ())
             for _ in range(3):
-                net.train(x, y, None, None, 0, batch_size, batch_size, (0.01,), np.zeros(1), None)
+                net.train(x, y, None, None, 0, batch_size, batch_size, hyper, np.zeros(1), None)
             return [tensor.copy() for tensor in net.tensors]
         finally:
             _core.set_num_threads(before)
 
     def kernel_steps() -> list[np.ndarray]:
         tensors = [value.copy() for value in start]
+        slots = [[np.zeros_like(value) for _ in _core.RULES[rule][1]] for value in start]
         for step in (1, 2, 3):
             outputs = [x]
             for w, b, f in zip(tensors[::2], tensors[1::2], activations, strict=True):
@@ -674,7 +678,9 @@ def test_a_deep_net_has_the_bits_of_single_kernels(
             _, dz = kernels.loss_value_and_gradient(outputs[-1], y, "mean_squared_error")
             for layer in (2, 1, 0):
                 w, b = tensors[2 * layer : 2 * layer + 2]
-                dx = kernels.dense_backward_update(w, b, dz, outputs[layer], "sgd", (0.01,), (), step)
+                of_w, of_b = slots[2 * layer : 2 * layer + 2]
+                pairs = list(zip(of_w, of_b, strict=True))
+                dx = kernels.dense_backward_update(w, b, dz, outputs[layer], rule, hyper, pairs, step)
                 if layer:
                     dz = kernels.activation_backward(dx, outputs[layer], activations[layer - 1])
         return tensors
