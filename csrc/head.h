@@ -8,11 +8,14 @@
 
 #include "dense.h"
 
-/* Inputs of a tile, and fewer: two words of each, of the biases, of the head and of what goes into them fill the registers. */
+/* Inputs of the first tile, and fewer: two words of each, of the biases, of the head and of what goes into them fill the registers. It leaves dz to
+ * the next tiles, which have room for more. */
 #if VEC_REGISTERS == 32
-#define HEAD_ROWS(X) X(11) X(8) X(4) X(2) X(1)
+#define FIRST_ROWS(X) X(11) X(8) X(4) X(2) X(1)
+#define NEXT_ROWS(X) X(12) X(8) X(4) X(2) X(1)
 #else
-#define HEAD_ROWS(X) X(3) X(2) X(1)
+#define FIRST_ROWS(X) X(3) X(2) X(1)
+#define NEXT_ROWS(X) X(4) X(2) X(1)
 #endif
 
 typedef struct head {
@@ -23,13 +26,18 @@ typedef struct head {
     ptrdiff_t R, I, ldw;
 } head;
 
-/* Inputs [m, m + M) and N words of columns from n on; with the biases and the head if first. */
-INLINE void head_tile(const int M, const int N, const int part, vmask tail, const int first, const head *h, ptrdiff_t m, ptrdiff_t n) {
+/* What a tile does with dz (R, N words): makes it, for itself alone or for the next ones too, or takes it from the first. The one that makes it has
+ * the biases and the head as well. */
+enum { ONLY_TILE, FIRST_TILE, NEXT_TILE };
+
+/* Inputs [m, m + M) and N words of columns from n on. */
+INLINE void head_tile(const int M, const int N, const int part, vmask tail, const int place, const head *h, float *kept, ptrdiff_t m, ptrdiff_t n) {
+    const bool first = place != NEXT_TILE;
     vec sum[12][2], db[2], dhead[2], w[2];
     UNROLL
     for (int j = 0; j < N; j++) {
         const ptrdiff_t at = n + j * VW;
-        w[j] = vload_part(h->w + at, part, tail);
+        if (first) w[j] = vload_part(h->w + at, part, tail);
         if (first) db[j] = h->go_on ? vload_part(h->db + at, part, tail) : vzero();
         if (first) dhead[j] = h->go_on ? vload_part(h->dhead + at, part, tail) : vzero();
         UNROLL
@@ -37,14 +45,19 @@ INLINE void head_tile(const int M, const int N, const int part, vmask tail, cons
     }
     const float *x = h->x + m, *a = h->a + n;
     for (ptrdiff_t r = 0; r < h->R; r++, x += h->I, a += h->ldw) {
-        const vec dz_head = vset(h->dz[r]);
         vec dz[2];
         UNROLL
         for (int j = 0; j < N; j++) {
-            const vec out = vload_part(a + j * VW, part, tail);
+            float *const here = kept + (r * N + j) * VW;
+            if (!first) {
+                dz[j] = vload(here);
+                continue;
+            }
+            const vec dz_head = vset(h->dz[r]), out = vload_part(a + j * VW, part, tail);
             dz[j] = vfma(dz_head, w[j], vzero()) * relu_slope(out, vzero()) + 0.0f;
-            if (first) db[j] = db[j] + dz[j];
-            if (first) dhead[j] = vfma(dz_head, out, dhead[j]);
+            db[j] = db[j] + dz[j];
+            dhead[j] = vfma(dz_head, out, dhead[j]);
+            if (place == FIRST_TILE) vstore(here, dz[j]);
         }
         UNROLL
         for (int i = 0; i < M; i++) {
@@ -65,17 +78,20 @@ INLINE void head_tile(const int M, const int N, const int part, vmask tail, cons
 
 /* All inputs for N words of columns. */
 INLINE void head_words(const int N, const int part, vmask tail, const head *h, ptrdiff_t n) {
+    float kept[NN_BLOCK_ROWS * 2 * VW] __attribute__((aligned(64)));
     ptrdiff_t m = 0;
-#define HEAD_TILES(M)                                \
-    for (; m + (M) <= h->I; m += (M)) {              \
-        if (m == 0) {                                \
-            head_tile(M, N, part, tail, 1, h, m, n); \
-        } else {                                     \
-            head_tile(M, N, part, tail, 0, h, m, n); \
-        }                                            \
+#define FIRST(M)                                                         \
+    if (m == 0 && h->I == (M)) {                                         \
+        head_tile(M, N, part, tail, ONLY_TILE, h, kept, 0, n), m = (M);  \
+    } else if (m == 0 && h->I > (M)) {                                   \
+        head_tile(M, N, part, tail, FIRST_TILE, h, kept, 0, n), m = (M); \
     }
-    HEAD_ROWS(HEAD_TILES)
-#undef HEAD_TILES
+#define NEXT(M) \
+    for (; m + (M) <= h->I; m += (M)) head_tile(M, N, part, tail, NEXT_TILE, h, kept, m, n);
+    FIRST_ROWS(FIRST)
+    NEXT_ROWS(NEXT)
+#undef FIRST
+#undef NEXT
 }
 
 /* Columns [c0, c1) of dw (I,H), db (H) and dhead (H), from x (R,I), a (R,H), dz (R) and w (H). go_on: added to what is there. */
