@@ -22,6 +22,7 @@
 #define STRETCH_NS 4e6  /* until the clock is looked at */
 #define TRIAL_NS 1e6    /* the same while the other choice is tried: long against the waking of a worker */
 #define PATIENCE 8.0    /* trials' lengths until the next trial, at first; */
+#define LOST 0.02       /* the part of the time that a trial may lose if it finds what the last one found, so that the first do not come too often */
 #define PATIENT 128.0   /* twice as many after each one that changes nothing, up to this */
 #define DOUBT 0.3       /* how much a measurement counts that is worse than what was found before: someone may have taken a core for a moment */
 #define FORGET_NS 1e9   /* after so long without training patience begins anew: who uses the machine may have changed */
@@ -101,9 +102,11 @@ nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size) {
         if (ns > 0.0 && (least == 0.0 || ns < least)) pace->best = (nn_way)way;
     }
     pace->way = pace->best;
+    const nn_way other = pace->best == NN_ALONE ? NN_MANY : NN_ALONE;
+    const double lost = all_known ? length * (1.0 - pace->row_ns[pace->best] / pace->row_ns[other]) : 0.0;
+    const bool due = pace->since >= pace->patience * length && LOST * pace->since >= lost;
     /* what is not known yet is tried at once where that is short */
-    if (pace->seen[pace->best] >= SEEN && ((!all_known && step <= TRIAL_NS) || pace->since >= pace->patience * length))
-        pace->way = pace->best == NN_ALONE ? NN_MANY : NN_ALONE;
+    if (pace->seen[pace->best] >= SEEN && ((!all_known && step <= TRIAL_NS) || due)) pace->way = other;
     return pace->way;
 }
 
