@@ -1,7 +1,8 @@
-"""What `benchmarks.peers` has measured, as a page (docs/benchmarks.md) and a picture (docs/img/peers.png).
+"""What `benchmarks.peers` has measured, as a section of docs/benchmarks.md and a picture, docs/img/peers-<set>.png.
 
-The page has one table for everything, with the rows first in which a peer is faster; the picture has the time of a step against the batch size for the two
-nets of the thesis, with the least that a dense step can take on this machine.
+Each instruction set has a section, because a machine without the widest one is another machine to all contestants. It has one table for everything, with the
+rows first in which a peer is faster; the picture has the time of a step against the batch size for the two nets of the thesis, with the least that a dense
+step can take on this machine.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from .report import format_time, write_between
 from .workloads import WORKLOADS
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, PICTURE = DOCS / "benchmarks.md", DOCS / "img" / "peers.png"
-BEGIN, END = "<!-- results: made by `make bench-peers` -->", "<!-- end of results -->"
+PAGE = DOCS / "benchmarks.md"
 OURS, *PEERS = LINES
 PANELS = (("mnist", "sgd"), ("mnist", "adam"), ("wine", "sgd"), ("wine", "adam"))
 
@@ -82,10 +82,19 @@ def read(result: Mapping[str, Any]) -> list[Row]:
     return sorted(rows, key=lambda row: not row.lost)  # stable
 
 
+def instruction_set(result: Mapping[str, Any]) -> str:
+    """That nnfast has used."""
+    return str(result["machine"]["instruction set"])
+
+
+def picture_path(result: Mapping[str, Any]) -> Path:
+    """Where the picture of a section lies."""
+    return DOCS / "img" / f"peers-{instruction_set(result)}.png"
+
+
 def peak(result: Mapping[str, Any]) -> float | None:
     """FLOP/s of all threads with the instruction set that nnfast has used, as measured in the same run."""
-    machine = result["machine"]
-    rate = result["limits"].get(f"{machine['instruction set']} GFLOP/s, {machine['threads']} threads")
+    rate = result["limits"].get(f"{instruction_set(result)} GFLOP/s, {result['machine']['threads']} threads")
     return None if rate is None else rate * 1e9
 
 
@@ -163,19 +172,32 @@ def circumstances(result: Mapping[str, Any]) -> str:
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """All that stands between the marks of the page."""
+    """A section: all that stands between its marks."""
     rows = read(result)
     compared = [row for row in rows if row.lost or row.fastest]
     summary = f"nnfast loses {sum(row.lost for row in rows)} of {len(compared)} rows to a peer."
     parts = [
         summary,
-        f"![Time of a step against the batch size, one line for each library](img/{PICTURE.name})",
+        f"![Time of a step against the batch size, one line for each library](img/{picture_path(result).name})",
         table(rows, peak(result)),
         failures(rows),
         circumstances(result),
         limits(result),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def write(result: Mapping[str, Any], path: Path = PAGE) -> None:
+    """Replace the section of this instruction set, or add it at the end."""
+    name = instruction_set(result)
+    begin, end = (
+        f"<!-- results with {name}: made by `make bench-peers` -->",
+        f"<!-- end of results with {name} -->",
+    )
+    text = path.read_text(encoding="utf-8")
+    if begin not in text:
+        path.write_text(f"{text}\n## Results with {name}\n\n{begin}\n{end}\n", encoding="utf-8")
+    write_between(path, begin, end, page(result))
 
 
 def picture(result: Mapping[str, Any], path: Path | None = None) -> Any:
@@ -269,9 +291,10 @@ def main() -> None:
     if arguments.dry_run:
         print(page(result))
         return
-    picture(result, PICTURE)
-    write_between(PAGE, BEGIN, END, page(result))
-    print(f"wrote {PAGE.name} and {PICTURE.name}")
+    drawn = picture_path(result)
+    picture(result, drawn)
+    write(result)
+    print(f"wrote {PAGE.name} and {drawn.name}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 /* Nets of one hidden layer and one output, as regression on a table has them. There the gradient of the hidden layer, dz = slope(a) * (dz_head
- * w_head), is two multiplications, and cheaper to form where it is used than to store and to read again: in a single pass over the rows of a block, a
- * tile of columns gives the gradients of its weights, its biases and its part of the head. The same operations in the same order as dense.h, so the
- * same bits. Only for a hidden ReLU. */
+ * w_head), is two multiplications, and cheaper to form where it is used than to store and to read again: the first tile of some columns makes it, for
+ * the gradients of its weights, its biases and its part of the head, and leaves it to the next tiles in the first-level cache. The same operations in
+ * the same order as dense.h, so the same bits. Only for a hidden ReLU. */
 
 #ifndef NN_HEAD_H
 #define NN_HEAD_H
 
 #include "dense.h"
 
-/* Inputs of the first tile, and fewer: two words of each, of the biases, of the head and of what goes into them fill the registers. It leaves dz to
- * the next tiles, which have room for more. */
+/* Inputs of a tile, and fewer: two words of each, of the biases, of the head and of what goes into them fill the registers. The next tiles have no
+ * biases and no head. */
 #if VEC_REGISTERS == 32
 #define FIRST_ROWS(X) X(11) X(8) X(4) X(2) X(1)
 #define NEXT_ROWS(X) X(12) X(8) X(4) X(2) X(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import contest, peers, peers_report, report, workloads
+from benchmarks import contest, peers, peers_report, workloads
 
 RESULT = {
     "command": "python -m benchmarks.peers --turns 3",
@@ -181,14 +181,27 @@ def test_page() -> None:
     assert "not measured" in peers_report.page({**RESULT, "limits": {}})
 
 
-def test_page_is_written_between_its_marks(tmp_path: Path) -> None:
+def test_each_instruction_set_has_its_section(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
-    path.write_text(peers_report.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    for text in ("first", "second"):
-        report.write_between(path, peers_report.BEGIN, peers_report.END, text)
+    path.write_text("# Page\n", encoding="utf-8")
+    other = {**RESULT, "machine": {**RESULT["machine"], "instruction set": "avx512"}}
+    for result in (RESULT, {**other, "command": "first"}, {**other, "command": "second"}):
+        peers_report.write(result, path)
     written = path.read_text(encoding="utf-8")
-    assert f"{peers_report.BEGIN}\nsecond\n{peers_report.END}" in written
-    assert "first\n" not in written
+    assert written.startswith("# Page\n\n## Results with avx2\n")
+    assert written.count("## Results with avx512\n") == written.count(peers_report.page(RESULT)) == 1
+    assert "`second`" in written
+    assert "`first`" not in written
+    assert "(img/peers-avx2.png)" in written
+
+
+def test_the_sections_of_the_page_are_found() -> None:
+    """Written by hand where there is something to say about them."""
+    page = peers_report.PAGE.read_text(encoding="utf-8")
+    for name in ("avx512", "avx2"):
+        assert page.count(f"## Results with {name}\n") == 1
+        assert page.count(f"<!-- results with {name}: made by `make bench-peers` -->\nnnfast loses ") == 1
+        assert (peers_report.DOCS / "img" / f"peers-{name}.png").exists()
 
 
 def test_picture(tmp_path: Path) -> None:
