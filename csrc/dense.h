@@ -378,6 +378,7 @@ static void dw_by_blocks(float *w, float *const *slots, const float *start, cons
 
 static void dense_dw_update(float *w, float *const *slots, const float *start, const float *dz, const float *x, ptrdiff_t R, ptrdiff_t I, ptrdiff_t O,
                             ptrdiff_t i0, ptrdiff_t i1, const nn_rule *rule, const nn_step *step, float *scratch) {
+    if (i0 == i1) return; /* more workers than inputs to share */
     if (DW_SCRATCH && scratch && nn_dw_wants_scratch(R, O) && R <= PACK_K) {
         dw_by_blocks(w, slots, start, dz, x, R, I, O, i0, i1, rule, step, scratch);
         return;

@@ -641,14 +641,21 @@ def test_predictions_do_not_depend_on_skipped_zeros_or_neighbours(
 
 
 @pytest.mark.parametrize(
-    ("width", "batch_size"), [(97, 2), (97, 9), (97, 25), (97, 100), (513, 47), (513, 48)]
+    ("hidden", "batch_size"),
+    [*(((103, 97), rows) for rows in (2, 9, 25, 100)), ((103, 513), 47), ((103, 513), 48), ((2, 515), 60)],
 )
 @pytest.mark.parametrize(("rule", "hyper"), [("sgd", (0.01,)), ("adam", (0.01, 0.9, 0.999, 1e-7))])
 def test_a_deep_net_has_the_bits_of_single_kernels(
-    on_each_set, rng: np.random.Generator, width: int, batch_size: int, rule: str, hyper: tuple[float, ...]
+    on_each_set,
+    rng: np.random.Generator,
+    hidden: tuple[int, int],
+    batch_size: int,
+    rule: str,
+    hyper: tuple[float, ...],
 ) -> None:
-    """Input gradients come from the weights as they lie or transposed, by the number of rows; wide layers go in blocks."""
-    sizes, activations = (20, 103, width, 5), ("relu", "tanh", "linear")
+    """Input gradients come from the weights as they lie or transposed, by the number of rows; wide layers go in blocks, and of two inputs not every
+    worker has one."""
+    sizes, activations = (20, *hidden, 5), ("relu", "tanh", "linear")
     x, y = floats(rng, batch_size, 20), floats(rng, batch_size, 5)
     start = [t for a, b in pairwise(sizes) for t in (floats(rng, a, b) / 5, floats(rng, b))]
 
@@ -662,6 +669,7 @@ def test_a_deep_net_has_the_bits_of_single_kernels(
             for tensor, value in zip(net.tensors, start, strict=True):
                 tensor[...] = value
             net.compile("mean_squared_error", False, rule, ())
+            net.way = "many"
             for _ in range(3):
                 net.train(x, y, None, None, 0, batch_size, batch_size, hyper, np.zeros(1), None)
             return [tensor.copy() for tensor in net.tensors]
