@@ -70,6 +70,7 @@ cdef extern from "kernels.h" nogil:
         void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float, const float *) noexcept nogil
         void (*transpose)(float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         cbool (*math)(float *, const float *, ptrdiff_t, const char *) noexcept nogil
+    bint nn_dw_wants_scratch(ptrdiff_t, ptrdiff_t)
     const nn_kernels *nn_kernels_select(const char *)
     const nn_kernels *nn_kernels_available(int)
     uint32_t nn_float_mode_enter()
@@ -808,7 +809,7 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
     cdef float *pdx = NULL if dx is None else matrix(dx, "dx", R, I, True)
     cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
     cdef float *pdb = NULL
-    cdef float[::1] scratch = np.empty(kernels.dw_scratch + 1, dtype=np.float32)
+    cdef float[::1] scratch = np.empty(kernels.dw_scratch + 1 if nn_dw_wants_scratch(R, O) else 1, dtype=np.float32)
     cdef float *memory_w[3]
     cdef float *memory_b[3]
     cdef nn_step constants
