@@ -33,6 +33,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             return real(*args, **(kwargs | {"epochs": min(epochs, kwargs["epochs"])}))
 
         monkeypatch.setattr(nn.Sequential, "fit", fit)
+        if DATA:  # may be relative
+            monkeypatch.setenv("NNFAST_DATA_DIR", str(Path(DATA).resolve()))
         monkeypatch.chdir(folder)
         try:
             return runpy.run_path(str(EXAMPLES / name))
