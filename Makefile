@@ -6,7 +6,7 @@ SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/p
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
-.PHONY: train test thesis pictures docs bench bench-peers lint format asan clang warnings arm tsan valgrind dist clean
+.PHONY: train test thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
@@ -56,6 +56,10 @@ DRIVER := -std=c11 -O2 -g -ffp-contract=off -pthread -Icsrc tests/driver.c csrc/
 arm: ## NEON, emulated, against this machine: the same bits (needs gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user)
 	mkdir -p build && aarch64-linux-gnu-gcc -static $(DRIVER) -o build/driver-arm && $(CC) $(DRIVER) -o build/driver
 	test "$$(qemu-aarch64 build/driver-arm)" = "$$(build/driver)" && echo "NEON: the same bits"
+
+avx512: ## AVX-512, emulated, on a machine that has AVX2: the same bits
+	mkdir -p build && $(CC) -Wno-psabi '-D__builtin_cpu_supports(set)=1' tests/emulated_avx512.c $(filter-out csrc/kernels_avx512.c,$(subst csrc/*.c,$(wildcard csrc/*.c),$(DRIVER))) -O1 -g0 -o build/driver-avx512
+	$(CC) $(DRIVER) -o build/driver && test "$$(build/driver-avx512 avx512)" = "$$(build/driver avx2)" && echo "AVX-512: the same bits"
 
 tsan: ## races between workers, by ThreadSanitizer
 	mkdir -p build && $(CC) -fsanitize=thread $(DRIVER) -o build/driver-tsan && build/driver-tsan

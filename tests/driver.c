@@ -1,6 +1,6 @@
 /* The engine without Python: trains a small net on dense rows and on the same rows without their zeros, in every way that workers go about it, which
  * must come to the same, predicts, and prints a hash of its parameters. For machines that are emulated and for tools that watch every access: `make
- * arm` (the bits of NEON against those of AVX2), `make tsan` (races between workers), `make valgrind`. */
+ * arm` and `make avx512` (the bits of NEON and AVX-512 against those of AVX2), `make tsan` (races between workers), `make valgrind`. */
 
 #include <stdio.h>
 #include <stdlib.h>
