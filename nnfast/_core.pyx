@@ -69,6 +69,7 @@ cdef extern from "kernels.h" nogil:
         void (*dense_db)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float, const float *) noexcept nogil
         void (*transpose)(float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        cbool (*all_finite)(const float *, ptrdiff_t) noexcept nogil
         cbool (*math)(float *, const float *, ptrdiff_t, const char *) noexcept nogil
     bint nn_dw_wants_scratch(ptrdiff_t, ptrdiff_t)
     const nn_kernels *nn_kernels_select(const char *)
@@ -135,16 +136,9 @@ cdef extern from *:
     #else
     #define NN_BUILD "release"
     #endif
-    /* The place of the first value that is not finite, or -1. Sixteen at a time: a float is not finite where its exponent is all ones. */
+    /* The place of the first value that is not finite, or -1: a float is not finite where its exponent is all ones. */
     static ptrdiff_t first_not_finite(const float *x, ptrdiff_t n) {
-        ptrdiff_t i = 0;
-        for (; i + 16 <= n; i += 16) {
-            uint32_t worst = 0, bits[16];
-            memcpy(bits, x + i, sizeof bits);
-            for (int k = 0; k < 16; k++) worst |= (bits[k] & 0x7f800000u) == 0x7f800000u;
-            if (worst) break;
-        }
-        for (; i < n; i++) {
+        for (ptrdiff_t i = 0; i < n; i++) {
             uint32_t bits;
             memcpy(&bits, x + i, sizeof bits);
             if ((bits & 0x7f800000u) == 0x7f800000u) return i;
@@ -728,8 +722,19 @@ def first_nonfinite(x):
     cdef const float *values = flat(x, "x")
     cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> x), at
     with nogil:
-        at = first_not_finite(values, n)
+        at = -1 if kernels.all_finite(values, n) else first_not_finite(values, n)
     return at
+
+
+def is_ready(x, Py_ssize_t columns):
+    cdef cbool finite
+    if type(x) is not np.ndarray or not fits(x, cnp.NPY_FLOAT32, 2, -1, columns, False):
+        return False
+    cdef const float *values = <const float *> cnp.PyArray_DATA(<cnp.ndarray> x)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> x)
+    with nogil:
+        finite = n > 0 and kernels.all_finite(values, n)
+    return finite
 
 
 # Single kernels, for arrays of one's own. Outputs first; kernels.py allocates them.

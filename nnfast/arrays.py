@@ -48,6 +48,8 @@ def to_numpy(values: object, name: str) -> Array:
     >>> to_numpy([[1, 2], [3, 4]], "x").shape
     (2, 2)
     """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":  # no subclass: most calls end here
+        return values
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise TypeError(
             f"{name} must have a value everywhere, got a masked array. Fill it: {name}.filled(0)."
@@ -205,6 +207,8 @@ def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Inputs:
     >>> as_inputs([[[1, 2], [3, 4]]], (2, 2))
     array([[1., 2., 3., 4.]], dtype=float32)
     """
+    if len(shape) == 1 and _core.is_ready(x, shape[0]) and len(x) <= MAX_ROWS:  # type: ignore[arg-type]
+        return x  # type: ignore[return-value]
     array = x if isinstance(x, _core.SparseRows) else to_rows(x, name)
     given = array.shape[1:]
     if array.ndim == 0 or not (given == shape or (*given, 1) == shape or given == (*shape, 1)):

@@ -120,7 +120,7 @@ class Callback:
         """Called instead of `on_train_end` when an exception ends the fit; not a hook of Keras."""
 
 
-_HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+_HOOKS = {name: method for name, method in vars(Callback).items() if name.startswith("on_")}
 
 
 class CallbackList:
@@ -148,9 +148,10 @@ class CallbackList:
                 )
             callback.set_params(params)
             callback.set_model(model)
-        self.listeners = {
-            hook: [getattr(cb, hook) for cb in self.callbacks if _overrides(cb, hook)] for hook in _HOOKS
-        }
+        self.listeners: dict[str, list[Callable[..., object]]] = {hook: [] for hook in _HOOKS}
+        for callback in self.callbacks:
+            for hook in _overridden(callback):
+                self.listeners[hook].append(getattr(callback, hook))
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call a hook of all who listen, in order."""
@@ -186,11 +187,17 @@ def as_list(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     return list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
 
 
-def _overrides(callback: Callback, hook: str) -> bool:
-    if hook.startswith("on_train_batch") and _overrides(callback, hook.replace("train_", "")):
-        return True
-    method = getattr(callback, hook)  # of the class, or put on the object as LambdaCallback does
-    return getattr(method, "__func__", method) is not getattr(Callback, hook)
+def _overridden(callback: Callback) -> list[str]:
+    """The hooks that do something: in its class, or put on the object as LambdaCallback does."""
+    hooks = []
+    for hook, default in _HOOKS.items():
+        method = getattr(callback, hook)
+        if getattr(method, "__func__", method) is not default:
+            hooks.append(hook)
+    for hook in ("on_train_batch_begin", "on_train_batch_end"):  # they call the other name
+        if hook not in hooks and hook.replace("train_", "") in hooks:
+            hooks.append(hook)
+    return hooks
 
 
 class History(Callback):

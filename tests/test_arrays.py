@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnfast import Sequential, arrays, layers
+from nnfast import Sequential, _core, arrays, layers
 
 pandas = pytest.importorskip("pandas")
 
@@ -73,6 +73,30 @@ def test_no_copy_of_what_is_right() -> None:
     assert np.shares_memory(arrays.as_labels(column, 4, 2), column)
     targets = np.zeros(4, np.float32)
     assert np.shares_memory(arrays.as_targets(targets, 4, 1), targets)
+
+
+def test_ready_is_only_what_needs_no_check_and_no_copy() -> None:
+    a = np.ones((3, 37), np.float32)
+    assert arrays.as_inputs(a, (37,)) is a
+    ready = {name for name, layout in layouts(a).items() if _core.is_ready(layout, 37)}
+    assert ready == {"C", "read-only"}
+    others = [
+        a.tolist(),
+        a[0],
+        a[:0],
+        a.astype(np.float64),
+        a.view(np.int32),
+        a.view(np.matrix),
+        np.ma.masked_array(a),
+    ]
+    assert not any(_core.is_ready(other, 37) for other in [*others, a.byteswap().view(">f4"), None])
+    assert not _core.is_ready(a, 36)
+    for place in range(a.size):
+        for value in (np.nan, np.inf, -np.inf):
+            wrong = a.copy()
+            wrong.flat[place] = value
+            assert not _core.is_ready(wrong, 37)
+            assert _core.first_nonfinite(wrong) == place
 
 
 def test_a_last_axis_of_one_may_be_missing_or_added() -> None:
