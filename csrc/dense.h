@@ -236,26 +236,32 @@ static void product_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdif
 
 /* One output per row: too narrow for words over the outputs. The chain is split into 16, k mod 16, joined by a fixed tree (halves, quarters, ...),
  * then the bias. */
+enum { NARROW_CHAINS = 16, NARROW_WORDS = NARROW_CHAINS / VW };
+INLINE void narrow_chains(vec *sum, const float *x, const float *w, ptrdiff_t I) {
+    const ptrdiff_t whole = I / NARROW_CHAINS * NARROW_CHAINS;
+    for (ptrdiff_t k = 0; k < whole; k += NARROW_CHAINS) {
+        UNROLL
+        for (int c = 0; c < NARROW_WORDS; c++) sum[c] = vfma(vload(x + k + c * VW), vload(w + k + c * VW), sum[c]);
+    }
+    for (int c = 0; c < NARROW_WORDS && whole + c * VW < I; c++) {
+        const vmask tail = vtail(I - whole - c * VW);
+        sum[c] = vfma(vload_tail(x + whole + c * VW, tail), vload_tail(w + whole + c * VW, tail), sum[c]);
+    }
+}
+INLINE float narrow_joined(vec *sum, const float *b) {
+    UNROLL
+    for (int half = NARROW_WORDS / 2; half; half /= 2) {
+        for (int c = 0; c < half; c++) sum[c] = sum[c] + sum[c + half];
+    }
+    return vsum(sum[0]) + (b ? b[0] : 0.0f) + 0.0f;
+}
 static void dense_forward_narrow(float *a, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I) {
-    enum { CHAINS = 16 / VW };
-    const ptrdiff_t whole = I / 16 * 16;
     for (ptrdiff_t r = 0; r < R; r++, x += I) {
-        vec sum[CHAINS];
+        vec sum[NARROW_WORDS];
         UNROLL
-        for (int c = 0; c < CHAINS; c++) sum[c] = vzero();
-        for (ptrdiff_t k = 0; k < whole; k += 16) {
-            UNROLL
-            for (int c = 0; c < CHAINS; c++) sum[c] = vfma(vload(x + k + c * VW), vload(w + k + c * VW), sum[c]);
-        }
-        for (int c = 0; c < CHAINS && whole + c * VW < I; c++) {
-            const vmask tail = vtail(I - whole - c * VW);
-            sum[c] = vfma(vload_tail(x + whole + c * VW, tail), vload_tail(w + whole + c * VW, tail), sum[c]);
-        }
-        UNROLL
-        for (int half = CHAINS / 2; half; half /= 2) {
-            for (int c = 0; c < half; c++) sum[c] = sum[c] + sum[c + half];
-        }
-        a[r] = vsum(sum[0]) + (b ? b[0] : 0.0f) + 0.0f;
+        for (int c = 0; c < NARROW_WORDS; c++) sum[c] = vzero();
+        narrow_chains(sum, x, w, I);
+        a[r] = narrow_joined(sum, b);
     }
 }
 

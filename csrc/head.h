@@ -1,7 +1,9 @@
 /* Nets of one hidden layer and one output, as regression on a table has them. There the gradient of the hidden layer, dz = slope(a) * (dz_head
  * w_head), is two multiplications, and cheaper to form where it is used than to store and to read again: the first tile of some columns makes it, for
  * the gradients of its weights, its biases and its part of the head, and leaves it to the next tiles in the first-level cache. The same operations in
- * the same order as dense.h, so the same bits. Only for a hidden ReLU. */
+ * the same order as dense.h, so the same bits. Only for a hidden ReLU.
+ *
+ * Workers own columns of the hidden layer, and each has its own part of the head's chains: head_hidden, head_sums, head_gradient. */
 
 #ifndef NN_HEAD_H
 #define NN_HEAD_H
@@ -19,11 +21,11 @@
 #endif
 
 typedef struct head {
-    float *dw, *db, *dhead; /* (I, ldw), (ldw), (ldw) */
-    bool go_on;             /* they hold what the rows before have given */
-    const float *dz, *w;    /* of the head: (R), (ldw) */
-    const float *x, *a;     /* (R, I), (R, ldw) */
-    ptrdiff_t R, I, ldw;
+    float *dw, *db, *dhead;       /* (I, ldw), (ldw), (ldw) */
+    bool go_on;                   /* they hold what the rows before have given */
+    const float *dz, *w;          /* of the head: (R), (ldw) */
+    const float *x, *a;           /* (R, I), (R, lda) */
+    ptrdiff_t R, I, ldw, c0, lda; /* a begins with column c0 */
 } head;
 
 /* What a tile does with dz (R, N words): makes it, for itself alone or for the next ones too, or takes it from the first. The one that makes it has
@@ -43,8 +45,8 @@ INLINE void head_tile(const int M, const int N, const int part, vmask tail, cons
         UNROLL
         for (int i = 0; i < M; i++) sum[i][j] = h->go_on ? vload_part(h->dw + (m + i) * h->ldw + at, part, tail) : vzero();
     }
-    const float *x = h->x + m, *a = h->a + n;
-    for (ptrdiff_t r = 0; r < h->R; r++, x += h->I, a += h->ldw) {
+    const float *x = h->x + m, *a = h->a + n - h->c0;
+    for (ptrdiff_t r = 0; r < h->R; r++, x += h->I, a += h->lda) {
         vec dz[2];
         UNROLL
         for (int j = 0; j < N; j++) {
@@ -94,13 +96,39 @@ INLINE void head_words(const int N, const int part, vmask tail, const head *h, p
 #undef NEXT
 }
 
-/* Columns [c0, c1) of dw (I,H), db (H) and dhead (H), from x (R,I), a (R,H), dz (R) and w (H). go_on: added to what is there. */
+/* Columns [c0, c1) of dw (I,H), db (H) and dhead (H), from x (R,I), a (R,lda) of these columns, dz (R) and w (H). go_on: added to what is there. */
 static void head_gradient(float *dw, float *db, float *dhead, bool go_on, const float *dz, const float *w, const float *x, const float *a,
-                          ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1) {
-    const head h = {dw, db, dhead, go_on, dz, w, x, a, R, I, H};
+                          ptrdiff_t lda, ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1) {
+    const head h = {dw, db, dhead, go_on, dz, w, x, a, R, I, H, c0, lda};
     ptrdiff_t n = c0;
     for (; n + 2 * VW <= c1; n += 2 * VW) head_words(2, 0, vtail(VW), &h, n);
     for (; n < c1; n += VW) head_words(1, 1, vtail(c1 - n), &h, n);
+}
+
+/* Columns [c0, c1) of the hidden layer, to a (R,lda). */
+static void head_hidden(float *a, ptrdiff_t lda, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0,
+                        ptrdiff_t c1, const nn_activation *activation) {
+    const product p = {
+        .c = a, .ldc = lda, .start = b + c0, .lds = 0, .a = x, .am = I, .ak = 1, .b = w + c0, .ldb = H, .K = I, .finish = activation->fused};
+    product_rows(&p, 0, R, c1 - c0);
+}
+
+/* The chains of the head over n hidden outputs a (R,lda), whose weights are w (n): they go on where `before` (R,16) stands, begin where it is NULL,
+ * and are left in `after` for the next columns; where that is NULL they end, in out (R). */
+static void head_sums(float *out, float *after, const float *before, const float *a, ptrdiff_t lda, const float *w, const float *b, ptrdiff_t R,
+                      ptrdiff_t n) {
+    for (ptrdiff_t r = 0; r < R; r++, a += lda) {
+        vec sum[NARROW_WORDS];
+        UNROLL
+        for (int c = 0; c < NARROW_WORDS; c++) sum[c] = before ? vload(before + r * NARROW_CHAINS + c * VW) : vzero();
+        narrow_chains(sum, a, w, n);
+        if (!after) {
+            out[r] = narrow_joined(sum, b);
+            continue;
+        }
+        UNROLL
+        for (int c = 0; c < NARROW_WORDS; c++) vstore(after + r * NARROW_CHAINS + c * VW, sum[c]);
+    }
 }
 
 #endif

@@ -146,10 +146,17 @@ typedef struct nn_kernels {
     void (*transpose)(float *wt, const float *w, ptrdiff_t I, ptrdiff_t O, ptrdiff_t i0, ptrdiff_t i1);
     /* Rows order[0], order[1] ... of x (.., I), to where they lie one after the other. */
     void (*gather)(float *out, const float *x, const uint32_t *order, ptrdiff_t R, ptrdiff_t I);
-    /* The gradients of columns [c0, c1) of a hidden ReLU layer and its head of one output, whose gradient is dz (R): dw (I,H), db (H) and dhead (H),
-     * from w (H) of the head, x (R,I) and a (R,H). go_on: added to what is there. */
+    /* A hidden ReLU layer (H) and its head of one output. Columns [c0, c1) of the layer, to a (R,lda), from x (R,I), w (I,H) and b (H). */
+    void (*head_hidden)(float *a, ptrdiff_t lda, const float *x, const float *w, const float *b, ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0,
+                        ptrdiff_t c1, const nn_activation *activation);
+    /* What these columns a (R,lda), n of them, give to the head, whose weights for them are w (n): its 16 chains go on from `before` (R,16), NULL:
+     * from zero, to `after` (R,16), NULL: to their end, out (R). */
+    void (*head_sums)(float *out, float *after, const float *before, const float *a, ptrdiff_t lda, const float *w, const float *b, ptrdiff_t R,
+                      ptrdiff_t n);
+    /* The gradients of these columns, and of the head's weights for them, from the gradient dz (R) of the head: dw (I,H), db (H) and dhead (H), from
+     * w (H) of the head, x (R,I) and a (R,lda), which begins with column c0. go_on: added to what is there. */
     void (*head_gradient)(float *dw, float *db, float *dhead, bool go_on, const float *dz, const float *w, const float *x, const float *a,
-                          ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1);
+                          ptrdiff_t lda, ptrdiff_t R, ptrdiff_t I, ptrdiff_t H, ptrdiff_t c0, ptrdiff_t c1);
     /* Of n inputs those that are not zero, or have a neighbour that is not with which they are multiplied. */
     ptrdiff_t (*count_grouped)(const float *x, ptrdiff_t n);
     bool (*all_finite)(const float *x, ptrdiff_t n);

@@ -2,7 +2,8 @@
  *
  * A step is written as each of `threads` workers sees it: rows are shared out for everything that is done row by row (gather, layers, loss, input
  * gradients), weights for what sums over rows (their gradient and update). So no sum is ever split, and two barriers a block of rows are enough.
- * Where zeros are skipped in training, the first layer is shared out by its outputs in both passes, and each worker marks all rows for itself. */
+ * Where zeros are skipped in training, the first layer is shared out by its outputs in both passes, and each worker marks all rows for itself; so is
+ * a hidden layer below one output (pass_columns). */
 
 #include "net.h"
 
@@ -43,23 +44,10 @@ static const nn_activation *activation_of(const nn_net *net, ptrdiff_t l) {
     return net->linked && l == net->depth - 1 ? &net->kernels->activations[0] : net->layers[l].activation;
 }
 
-/* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where the sums of the first layer are there already.
- * train: also the gradient of the last layer. */
-static void forward_rows(const nn_net *net, const nn_workspace *ws, const float *x, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1,
-                         bool train, float scale) {
+/* The loss of rows [r0, r1) of the block, whose outputs are there. train: also the gradient of the last layer. */
+static void loss_of_rows(const nn_net *net, const nn_workspace *ws, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1, bool train,
+                         float scale) {
     const ptrdiff_t R = r1 - r0, last = net->depth - 1, K = net->layers[last].outputs;
-    const float *in = x ? x + r0 * net->layers[0].inputs : NULL;
-    for (ptrdiff_t l = 0; l <= last; l++) {
-        const nn_layer *layer = &net->layers[l];
-        const nn_activation *activation = activation_of(net, l);
-        float *out = ws->a[l] + r0 * layer->outputs;
-        if (in) {
-            nn_layer_forward(net, l, activation, out, in, R);
-        } else if (!activation->fused) {
-            activation->forward(out, R, layer->outputs, layer->parameter);
-        }
-        in = out;
-    }
     const nn_layer *layer = &net->layers[last];
     float *a = ws->a[last] + r0 * K, *dz = ws->dz[last] + r0 * K;
     const nn_targets rows = {y.labels ? y.labels + r0 : NULL, y.values ? y.values + r0 * K : NULL};
@@ -76,6 +64,26 @@ static void forward_rows(const nn_net *net, const nn_workspace *ws, const float 
         net->loss->from_outputs(ws->row_loss + r0, train ? dz : NULL, a, rows, weight, R, K, scale);
     }
     if (train) layer->activation->backward(dz, dz, a, R, K, layer->parameter);
+}
+
+/* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where the sums of the first layer are there already.
+ * train: also the gradient of the last layer. */
+static void forward_rows(const nn_net *net, const nn_workspace *ws, const float *x, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1,
+                         bool train, float scale) {
+    const ptrdiff_t R = r1 - r0, last = net->depth - 1;
+    const float *in = x ? x + r0 * net->layers[0].inputs : NULL;
+    for (ptrdiff_t l = 0; l <= last; l++) {
+        const nn_layer *layer = &net->layers[l];
+        const nn_activation *activation = activation_of(net, l);
+        float *out = ws->a[l] + r0 * layer->outputs;
+        if (in) {
+            nn_layer_forward(net, l, activation, out, in, R);
+        } else if (!activation->fused) {
+            activation->forward(out, R, layer->outputs, layer->parameter);
+        }
+        in = out;
+    }
+    loss_of_rows(net, ws, y, weight, r0, r1, train, scale);
 }
 
 /* Whether the gradient of the hidden layer is formed where it is used (head.h). */
@@ -121,7 +129,7 @@ typedef struct nn_pass {
     ptrdiff_t start, stop, batch_size; /* of this stretch of it */
     bool train;
     bool skips;         /* the first layer skips zeros */
-    bool headed;        /* the gradient of the hidden layer is formed where it is used */
+    bool headed;        /* a hidden layer below one output, trained: its gradient is formed where it is used */
     bool packed;        /* on packed weights, for this stretch */
     bool rests;         /* inputs without slots are left alone, in this stretch */
     int64_t first_step; /* updates made before */
@@ -164,31 +172,36 @@ static void share_rows(ptrdiff_t R, int thread, int threads, ptrdiff_t *r0, ptrd
     share(R, ROWS_OF_ONE, threads - 1 - thread, threads, r0, r1);
 }
 
-/* Copies rows [r0, r1) of a block of R rows, which begins at place `first`, out of the data: inputs (unless they are read where they lie), targets,
- * weights. */
-static void gather(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdiff_t R, ptrdiff_t r0, ptrdiff_t r1) {
+/* Copies the inputs of rows [r0, r1) of a block of R rows, which begins at place `first`, out of the data to x, which has place for the block. */
+static void gather_inputs(const nn_pass *pass, float *x, ptrdiff_t first, ptrdiff_t R, ptrdiff_t r0, ptrdiff_t r1) {
     const nn_data *data = pass->data;
     const nn_net *net = pass->net;
-    const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
+    const ptrdiff_t inputs = net->layers[0].inputs;
     for (ptrdiff_t r = r0, next; r < r1; r = next) { /* some rows at a time, so that memory works on those behind them */
         next = r1 - r < PREFETCH_ROWS ? r1 : r + PREFETCH_ROWS;
-        const ptrdiff_t place = first + r, rows = next - r;
-        const uint32_t *order = pass->order ? pass->order + place : NULL;
-        if (!pass->skips && order) {
+        if (pass->order) {
             prefetch_rows(pass, next < r1 ? first + next : first + R + r0, PREFETCH_ROWS); /* the last ones look into the next block */
-            net->kernels->gather(ws->x + r * inputs, data->x, order, rows, inputs);
-        } else if (!pass->skips) {
-            memcpy(ws->x + r * inputs, data->x + place * inputs, (size_t)(rows * inputs) * sizeof(float));
-        }
-        if (data->y.values && order) {
-            net->kernels->gather(ws->values + r * K, data->y.values, order, rows, K);
-        } else if (data->y.values) {
-            memcpy(ws->values + r * K, data->y.values + place * K, (size_t)(rows * K) * sizeof(float));
+            net->kernels->gather(x + r * inputs, data->x, pass->order + first + r, next - r, inputs);
         } else {
-            for (ptrdiff_t i = 0; i < rows; i++) ws->labels[r + i] = data->y.labels[source_row(pass, place + i)];
+            memcpy(x + r * inputs, data->x + (first + r) * inputs, (size_t)((next - r) * inputs) * sizeof(float));
         }
-        for (ptrdiff_t i = 0; data->weight && i < rows; i++) ws->weight[r + i] = data->weight[source_row(pass, place + i)];
     }
+}
+
+/* The same of their targets and weights. */
+static void gather_targets(const nn_pass *pass, nn_workspace *ws, ptrdiff_t first, ptrdiff_t r0, ptrdiff_t r1) {
+    const nn_data *data = pass->data;
+    const nn_net *net = pass->net;
+    const ptrdiff_t K = net->layers[net->depth - 1].outputs, place = first + r0, rows = r1 - r0;
+    const uint32_t *order = pass->order ? pass->order + place : NULL;
+    if (data->y.values && order) {
+        net->kernels->gather(ws->values + r0 * K, data->y.values, order, rows, K);
+    } else if (data->y.values) {
+        memcpy(ws->values + r0 * K, data->y.values + place * K, (size_t)(rows * K) * sizeof(float));
+    } else {
+        for (ptrdiff_t i = 0; i < rows; i++) ws->labels[r0 + i] = data->y.labels[source_row(pass, place + i)];
+    }
+    for (ptrdiff_t i = 0; data->weight && i < rows; i++) ws->weight[r0 + i] = data->weight[source_row(pass, place + i)];
 }
 
 /* Rows of one block, from its r0-th on, where they lie in the data. */
@@ -403,16 +416,35 @@ static void update_sparse(nn_net *net, nn_workspace *ws, const nn_panel *panel, 
     if (part->last) net->rule->update(panel->w, panel->slots, gradient, panel->ldw, n, I, n, part->step, false);
 }
 
+/* The columns of a hidden layer that a worker owns, below a head of one output: its outputs of them, and the rows that it makes them from. */
+typedef struct nn_columns {
+    ptrdiff_t c0, n;
+    float *a; /* (R, lda) */
+    ptrdiff_t lda;
+    float *x; /* (R, I) */
+} nn_columns;
+
+static nn_columns find_columns(const nn_net *net, const nn_workspace *ws, int thread, int threads) {
+    const ptrdiff_t I = net->layers[0].inputs, H = net->layers[0].outputs;
+    nn_columns own;
+    ptrdiff_t c1;
+    share(H, 16, thread, threads, &own.c0, &c1);
+    own.n = c1 - own.c0;
+    own.lda = threads > 1 ? own.n : H;
+    own.a = threads > 1 ? panel_place(ws, own.c0, thread) : ws->a[0];
+    own.x = threads > 1 ? ws->own_x + thread * nn_own_x(ws->has.rows, I) : ws->x;
+    return own;
+}
+
 /* The gradients and updates of a net of one hidden layer with a head of one output: a worker's columns. */
-static void update_headed(nn_net *net, nn_workspace *ws, const nn_part *part, int thread, int threads) {
+static void update_headed(nn_net *net, nn_workspace *ws, const nn_columns *own, const nn_part *part, int thread, int threads) {
     const nn_layer *hidden = &net->layers[0], *head = &net->layers[1];
     const ptrdiff_t I = hidden->inputs, H = hidden->outputs;
     /* the place of the transposed weights is free */
     float *gradient = part->first && part->last ? ws->wt : ws->gradient;
-    ptrdiff_t c0, c1;
-    share(H, 16, thread, threads, &c0, &c1);
-    net->kernels->head_gradient(gradient + hidden->w, gradient + hidden->b, gradient + head->w, !part->first, ws->dz[1], net->params + head->w, ws->x,
-                                ws->a[0], part->R, I, H, c0, c1);
+    const ptrdiff_t c0 = own->c0, c1 = c0 + own->n;
+    net->kernels->head_gradient(gradient + hidden->w, gradient + hidden->b, gradient + head->w, !part->first, ws->dz[1], net->params + head->w,
+                                own->x, own->a, own->lda, part->R, I, H, c0, c1);
     if (part->last) {
         update_columns(net, hidden->w, gradient, part->step, H, I, c0, c1);
         update_columns(net, hidden->b, gradient, part->step, H, 1, c0, c1);
@@ -425,10 +457,6 @@ static void update_headed(nn_net *net, nn_workspace *ws, const nn_part *part, in
 static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *panel, const nn_part *part, int thread, int threads) {
     nn_net *net = pass->net;
     const nn_kernels *k = net->kernels;
-    if (pass->headed) {
-        update_headed(net, ws, part, thread, threads);
-        return;
-    }
     for (ptrdiff_t l = 0; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
         if (!layer->dense) continue;
@@ -481,31 +509,67 @@ static ptrdiff_t rows_together(const nn_net *net, ptrdiff_t rows) {
     return together < NN_ROWS_UNIT ? NN_ROWS_UNIT : together;
 }
 
-/* The rows of a worker in one block, from the inputs (or the sums of the first layer) to all dz. */
-static nn_targets pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
-    const nn_net *net = pass->net;
+/* Where the targets of the block that begins at `place` are: what is trained on is gathered, what is only looked at is read where it lies. */
+static nn_targets block_targets(const nn_pass *pass, const nn_workspace *ws, ptrdiff_t place) {
     const nn_data *data = pass->data;
-    const ptrdiff_t inputs = net->layers[0].inputs, K = net->layers[net->depth - 1].outputs;
-    /* What is trained on is gathered, what is only looked at is read where it lies. */
-    const float *x = pass->skips ? NULL : pass->train ? ws->x : data->x + place * inputs;
-    const float *weight = !data->weight ? NULL : pass->train ? ws->weight : data->weight + place;
+    const ptrdiff_t K = pass->net->layers[pass->net->depth - 1].outputs;
     nn_targets y = {NULL, NULL};
     if (data->y.labels) {
         y.labels = pass->train ? ws->labels : data->y.labels + place;
     } else {
         y.values = pass->train ? ws->values : data->y.values + place * K;
     }
+    return y;
+}
+
+/* The rows of a worker in one block, from the inputs (or the sums of the first layer) to all dz. */
+static void pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const nn_data *data = pass->data;
+    const float *x = pass->skips ? NULL : pass->train ? ws->x : data->x + place * net->layers[0].inputs;
+    const float *weight = !data->weight ? NULL : pass->train ? ws->weight : data->weight + place;
+    const nn_targets y = block_targets(pass, ws, place);
     ptrdiff_t r0, r1;
     share_rows(R, thread, threads, &r0, &r1);
     const ptrdiff_t together = rows_together(net, r1 - r0);
     for (; r0 < r1; r0 += together) {
         const ptrdiff_t r2 = r1 - r0 < together ? r1 : r0 + together;
-        if (pass->train) gather(pass, ws, place, R, r0, r2);
+        if (pass->train && !pass->skips) gather_inputs(pass, ws->x, place, R, r0, r2);
+        if (pass->train) gather_targets(pass, ws, place, r0, r2);
         if (pass->skips && pass->train && threads > 1) join_panels(net, ws, r0, r2, threads);
         forward_rows(net, ws, x, y, weight, r0, r2, pass->train, 1.0f / (float)B);
         if (pass->train && !pass->headed) backward_rows(net, ws, pass->batch_size, r0, r2);
     }
-    return y;
+}
+
+/* A block of R rows where several workers own columns below a head: each passes all rows through its columns, so that hidden outputs, of which there
+ * are most, stay where they are made and are used. What travels is the head's 16 chains of each row, from worker to worker, and dz of the last one
+ * back to all. Returns with all dz there, false if interrupted. */
+static bool pass_columns(nn_pass *pass, nn_workspace *ws, const nn_columns *own, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const nn_layer *hidden = &net->layers[0], *head = &net->layers[1];
+    const nn_kernels *k = net->kernels;
+    const float *w = net->params + hidden->w, *b = net->params + hidden->b;
+    float *sums = ws->sums + thread * nn_own_sums(ws->has.rows);
+    const float *before = thread == 0 ? NULL : sums - nn_own_sums(ws->has.rows);
+    gather_inputs(pass, own->x, place, R, 0, R);
+    k->head_hidden(own->a, own->lda, own->x, w, b, R, hidden->inputs, hidden->outputs, own->c0, own->c0 + own->n, hidden->activation);
+    for (int turn = 0; turn < threads; turn++) {
+        if (turn == 1 && pass->interrupted) return false; /* worker 0 writes it before its first barrier of a block alone */
+        if (turn == thread) {
+            const bool last = thread == threads - 1;
+            k->head_sums(ws->a[1], last ? NULL : sums, before, own->a, own->lda, net->params + head->w + own->c0,
+                         head->bias ? net->params + head->b : NULL, R, own->n);
+            if (last) {
+                const nn_activation *activation = activation_of(net, 1);
+                activation->forward(ws->a[1], R, 1, head->parameter);
+                gather_targets(pass, ws, place, 0, R);
+                loss_of_rows(net, ws, block_targets(pass, ws, place), pass->data->weight ? ws->weight : NULL, 0, R, true, 1.0f / (float)B);
+            }
+        }
+        nn_barrier_wait(&pass->barrier, thread, threads);
+    }
+    return true;
 }
 
 static void pass_worker(void *context, int thread, int threads) {
@@ -519,6 +583,8 @@ static void pass_worker(void *context, int thread, int threads) {
     nn_part part = {.R = 0};
     nn_reader reader;
     nn_panel panel;
+    nn_columns own;
+    if (pass->headed) own = find_columns(net, ws, thread, threads);
     if (pass->skips) {
         panel = pass->train ? find_panel(pass, ws, thread, threads) : find_panel(pass, ws, 0, 1);
         if (pass->packed) copy_panel(pass, &panel, false);
@@ -545,18 +611,27 @@ static void pass_worker(void *context, int thread, int threads) {
                 part.ahead = data->x ? &reader.later : NULL;
                 forward_sparse(pass, &panel, rows, &ws->sparse[thread], data->x ? &reader.now : NULL);
             }
-            nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
-            if (pass->interrupted) goto leave;
-            const nn_targets y = pass_rows(pass, ws, place, R, B, thread, threads);
-            nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there */
+            if (pass->headed && threads > 1) {
+                if (!pass_columns(pass, ws, &own, place, R, B, thread, threads)) goto leave;
+            } else {
+                nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
+                if (pass->interrupted) goto leave;
+                pass_rows(pass, ws, place, R, B, thread, threads);
+                nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there */
+            }
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;
                 goto leave;
             }
             if (thread == 0) {
-                for (ptrdiff_t m = 0; m < net->metrics_count; m++) sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], y, R, K);
+                for (ptrdiff_t m = 0; m < net->metrics_count; m++)
+                    sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], block_targets(pass, ws, place), R, K);
             }
-            if (pass->train) update_share(pass, ws, &panel, &part, thread, threads);
+            if (pass->headed) {
+                update_headed(net, ws, &own, &part, thread, threads);
+            } else if (pass->train) {
+                update_share(pass, ws, &panel, &part, thread, threads);
+            }
         }
         if (thread != 0) continue;
         for (ptrdiff_t m = 0; m <= net->metrics_count; m++) pass->totals[m] += sums[m];
@@ -587,6 +662,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                             .several_blocks = batch_size > most,
                             .skips = net->skip_zeros,
                             .marks = net->skip_zeros && data->x,
+                            .headed = workers > 1 && is_headed(net, batch_size),
                             .workers = workers,
                             .pack = pack};
     if (!nn_reserve(net, needs)) return NN_NO_MEMORY;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -468,6 +469,7 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
         _core.set_num_threads(threads)
         try:
             net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)])
+            net.way = "many"
             for tensor, value in zip(net.tensors, start, strict=True):
                 tensor[...] = value
             net.compile("mean_squared_error", False, rule, ())
@@ -492,9 +494,98 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
         return [w1, b1, w2, b2]
 
     results = [
-        result for f in (lambda: net_step(1), lambda: net_step(3), kernel_steps) for result in on_each_set(f)
+        result
+        for f in (lambda: net_step(1), lambda: net_step(2), lambda: net_step(5), kernel_steps)
+        for result in on_each_set(f)
     ]
     assert same_bits(results)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "from_logits", "metrics"),
+    [
+        ("linear", "mean_squared_error", False, ("mean_absolute_error", "mean_squared_error")),
+        ("tanh", "mean_absolute_error", False, ("mean_squared_error",)),
+        ("sigmoid", "binary_crossentropy", False, ("binary_accuracy",)),
+        ("linear", "binary_crossentropy", True, ()),
+    ],
+)
+@pytest.mark.parametrize("units", [20, 128])
+@pytest.mark.parametrize("batch_size", [96, 600])
+@pytest.mark.parametrize("finite", [True, False])
+def test_workers_that_own_columns_below_a_head_change_nothing(
+    isa: str,
+    rng: np.random.Generator,
+    activation: str,
+    loss: str,
+    from_logits: bool,
+    metrics: tuple[str, ...],
+    units: int,
+    batch_size: int,
+    finite: bool,
+) -> None:
+    """Order, weights, metrics, a last batch that is short, batches of several blocks, a loss that is NaN; some workers own nothing."""
+    n, inputs = 1000, 5
+    x, y = floats(rng, n, inputs), (rng.random((n, 1)) < 0.4).astype(np.float32)
+    weight, order = rng.uniform(0.5, 2.0, n).astype(np.float32), rng.permutation(n).astype(np.uint32)
+    kernel = floats(rng, inputs, units)
+    if not finite:
+        x[order[700], 2] = np.nan
+    before = _core.num_threads()
+
+    def run(threads: int) -> list[object]:
+        _core.set_num_threads(threads)
+        net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (1, activation, 1.0, True, True)])
+        net.tensors[0][...] = kernel
+        net.tensors[2][...] = 0.05
+        net.way = "many"
+        net.compile(loss, from_logits, "adam", metrics)
+        totals, stopped = np.zeros(1 + len(metrics)), None
+        for _ in range(2):
+            try:
+                net.train(x, y, weight, order, 0, n, batch_size, hyper("adam"), totals, None)
+            except NonFiniteError as error:
+                stopped = error.batch
+        return [net.params.copy(), *(slot.copy() for slot in net.slots), totals, net.step, stopped]
+
+    try:
+        results = [run(threads) for threads in (1, 2, 3, 5)]
+    finally:
+        _core.set_num_threads(before)
+    assert same_bits(results)
+    assert results[0][-1] == (None if finite else 700 // batch_size)
+
+
+def test_workers_that_own_columns_below_a_head_stop_between_steps(rng: np.random.Generator) -> None:
+    n, batch_size = 200_000, 24
+    x, y = floats(rng, n, 5), floats(rng, n, 1)
+    before = _core.num_threads()
+    seen: list[int] = []
+
+    def progress(rows: int) -> None:
+        seen.append(rows)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    def run(threads: int, rows: int, told: Callable[[int], None] | None) -> list[object]:
+        _core.set_num_threads(threads)
+        net = _core.Net(5, [(300, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)])
+        net.tensors[0][...] = net.tensors[2][...] = 0.01
+        net.way = "many"
+        net.compile("mean_squared_error", False, "sgd", ())
+        totals = np.zeros(1)
+        try:
+            net.train(x, y, None, None, 0, rows, batch_size, [0.01], totals, told)
+        except KeyboardInterrupt:
+            assert told
+        return [net.params.copy(), totals, net.step]
+
+    try:
+        stopped = run(3, n, progress)
+        assert 0 < seen[-1] < n
+        assert same_bits([stopped, run(1, seen[-1], None)])
+    finally:
+        _core.set_num_threads(before)
 
 
 def test_predictions_show_weights_that_are_not_finite(rng: np.random.Generator) -> None:
