@@ -236,10 +236,10 @@ static void product_columns(const product *p, ptrdiff_t m0, ptrdiff_t m1, ptrdif
 
 /* One output per row: too narrow for words over the outputs. The chain is split into 16, k mod 16, joined by a fixed tree (halves, quarters, ...),
  * then the bias. */
-enum { NARROW_CHAINS = 16, NARROW_WORDS = NARROW_CHAINS / VW };
+enum { NARROW_WORDS = NN_HEAD_CHAINS / VW };
 INLINE void narrow_chains(vec *sum, const float *x, const float *w, ptrdiff_t I) {
-    const ptrdiff_t whole = I / NARROW_CHAINS * NARROW_CHAINS;
-    for (ptrdiff_t k = 0; k < whole; k += NARROW_CHAINS) {
+    const ptrdiff_t whole = I / NN_HEAD_CHAINS * NN_HEAD_CHAINS;
+    for (ptrdiff_t k = 0; k < whole; k += NN_HEAD_CHAINS) {
         UNROLL
         for (int c = 0; c < NARROW_WORDS; c++) sum[c] = vfma(vload(x + k + c * VW), vload(w + k + c * VW), sum[c]);
     }

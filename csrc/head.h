@@ -120,14 +120,14 @@ static void head_sums(float *out, float *after, const float *before, const float
     for (ptrdiff_t r = 0; r < R; r++, a += lda) {
         vec sum[NARROW_WORDS];
         UNROLL
-        for (int c = 0; c < NARROW_WORDS; c++) sum[c] = before ? vload(before + r * NARROW_CHAINS + c * VW) : vzero();
+        for (int c = 0; c < NARROW_WORDS; c++) sum[c] = before ? vload(before + r * NN_HEAD_CHAINS + c * VW) : vzero();
         narrow_chains(sum, a, w, n);
         if (!after) {
             out[r] = narrow_joined(sum, b);
             continue;
         }
         UNROLL
-        for (int c = 0; c < NARROW_WORDS; c++) vstore(after + r * NARROW_CHAINS + c * VW, sum[c]);
+        for (int c = 0; c < NARROW_WORDS; c++) vstore(after + r * NN_HEAD_CHAINS + c * VW, sum[c]);
     }
 }
 

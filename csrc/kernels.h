@@ -16,6 +16,7 @@
 #define NN_MAX_SLOTS 3
 #define NN_MAX_HYPER 6
 #define NN_MAX_METRICS 8
+#define NN_HEAD_CHAINS 16        /* that the sum of a single output is split into */
 #define NN_BLOCK_ROWS 256        /* the most rows that pass through a layer at once */
 #define NN_SPARSE_BLOCK_ROWS 128 /* the same where zeros are skipped: their sums are to stay in the first-level cache */
 

@@ -18,7 +18,8 @@
 
 #define SMALL_NET 8192 /* floats: 32 KiB */
 
-#define HEAD_MIN_ROWS 24 /* fewer do not repay a gradient that is stored */
+#define HEAD_MIN_ROWS 24    /* fewer do not repay a gradient that is stored */
+#define COLUMNS_INPUTS 1024 /* of wider rows each worker's own copy would cost more than hidden outputs that travel */
 
 /* So few rows are worker 0's alone, and then the small layers above the first are, too: their weights are updated sooner than they travel. */
 #define ROWS_OF_ONE 4
@@ -93,6 +94,9 @@ static bool is_headed(const nn_net *net, ptrdiff_t batch_size) {
            hidden->outputs > 1 && hidden->activation->gates;
 }
 
+/* Whether several workers own columns of a hidden layer below a head: each passes all rows through them. */
+static bool owns_columns(const nn_net *net, ptrdiff_t batch_size) { return is_headed(net, batch_size) && net->layers[0].inputs <= COLUMNS_INPUTS; }
+
 /* Whether da of a layer's inputs comes from w itself: to turn dz and da costs less than to transpose w in each step, if the rows are few and w is not
  * small. */
 static bool is_turned(const nn_layer *layer, ptrdiff_t batch_size) {
@@ -130,6 +134,7 @@ typedef struct nn_pass {
     bool train;
     bool skips;         /* the first layer skips zeros */
     bool headed;        /* a hidden layer below one output, trained: its gradient is formed where it is used */
+    bool columns;       /* of it are owned, if there are several workers */
     bool packed;        /* on packed weights, for this stretch */
     bool rests;         /* inputs without slots are left alone, in this stretch */
     int64_t first_step; /* updates made before */
@@ -424,15 +429,17 @@ typedef struct nn_columns {
     float *x; /* (R, I) */
 } nn_columns;
 
-static nn_columns find_columns(const nn_net *net, const nn_workspace *ws, int thread, int threads) {
+static nn_columns find_columns(const nn_pass *pass, const nn_workspace *ws, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const bool apart = pass->columns && threads > 1;
     const ptrdiff_t I = net->layers[0].inputs, H = net->layers[0].outputs;
     nn_columns own;
     ptrdiff_t c1;
-    share(H, 16, thread, threads, &own.c0, &c1);
+    share(H, NN_HEAD_CHAINS, thread, threads, &own.c0, &c1);
     own.n = c1 - own.c0;
-    own.lda = threads > 1 ? own.n : H;
-    own.a = threads > 1 ? panel_place(ws, own.c0, thread) : ws->a[0];
-    own.x = threads > 1 ? ws->own_x + thread * nn_own_x(ws->has.rows, I) : ws->x;
+    own.lda = apart ? own.n : H;
+    own.a = apart ? panel_place(ws, own.c0, thread) : ws->a[0] + own.c0;
+    own.x = apart ? ws->own_x + thread * nn_own_x(ws->has.rows, I) : ws->x;
     return own;
 }
 
@@ -584,7 +591,7 @@ static void pass_worker(void *context, int thread, int threads) {
     nn_reader reader;
     nn_panel panel;
     nn_columns own;
-    if (pass->headed) own = find_columns(net, ws, thread, threads);
+    if (pass->headed) own = find_columns(pass, ws, thread, threads);
     if (pass->skips) {
         panel = pass->train ? find_panel(pass, ws, thread, threads) : find_panel(pass, ws, 0, 1);
         if (pass->packed) copy_panel(pass, &panel, false);
@@ -611,7 +618,7 @@ static void pass_worker(void *context, int thread, int threads) {
                 part.ahead = data->x ? &reader.later : NULL;
                 forward_sparse(pass, &panel, rows, &ws->sparse[thread], data->x ? &reader.now : NULL);
             }
-            if (pass->headed && threads > 1) {
+            if (pass->columns && threads > 1) {
                 if (!pass_columns(pass, ws, &own, place, R, B, thread, threads)) goto leave;
             } else {
                 nn_barrier_wait(&pass->barrier, thread, threads); /* all weights are new, all sums of the first layer there */
@@ -662,7 +669,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                             .several_blocks = batch_size > most,
                             .skips = net->skip_zeros,
                             .marks = net->skip_zeros && data->x,
-                            .headed = workers > 1 && is_headed(net, batch_size),
+                            .columns = workers > 1 && owns_columns(net, batch_size),
                             .workers = workers,
                             .pack = pack};
     if (!nn_reserve(net, needs)) return NN_NO_MEMORY;
@@ -681,6 +688,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .train = true,
                     .skips = net->skip_zeros,
                     .headed = is_headed(net, batch_size),
+                    .columns = owns_columns(net, batch_size),
                     .hyper = hyper,
                     .totals = totals,
                     .poll = poll,

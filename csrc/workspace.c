@@ -104,7 +104,7 @@ static nn_workspace *workspace_new(const nn_net *net, nn_needs needs) {
         } else {
             ws->x = take(base, &used, rows, inputs, &fits);
         }
-        if (needs.headed) {
+        if (needs.columns) {
             ws->panel = take(base, &used, rows, line(net->layers[0].outputs), &fits);
             take(base, &used, needs.workers, NN_APART, &fits);
             ws->own_x = take(base, &used, needs.workers, nn_own_x(rows, inputs), &fits);
@@ -137,14 +137,14 @@ bool nn_reserve(nn_net *net, nn_needs needs) {
     if (ws && ws->has.skips == needs.skips) {
         const nn_needs has = ws->has;
         if (has.rows >= needs.rows && has.several_blocks >= needs.several_blocks && has.marks >= needs.marks && has.workers >= needs.workers &&
-            has.pack >= needs.pack && has.headed >= needs.headed)
+            has.pack >= needs.pack && has.columns >= needs.columns)
             return true;
         if (has.rows > needs.rows) needs.rows = has.rows;
         if (has.workers > needs.workers) needs.workers = has.workers;
         needs.several_blocks |= has.several_blocks;
         needs.marks |= has.marks;
         needs.pack |= has.pack;
-        needs.headed |= has.headed;
+        needs.columns |= has.columns;
     }
     nn_workspace *larger = workspace_new(net, needs);
     if (!larger) return false;

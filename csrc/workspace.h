@@ -24,7 +24,7 @@ typedef struct nn_needs {
     bool several_blocks; /* the gradient of a batch of many blocks */
     bool skips;          /* zeros of the first layer; else rows are gathered into x */
     bool marks;          /* of dense rows */
-    bool headed;         /* workers that own columns of a hidden layer and its head */
+    bool columns;        /* of a hidden layer, which workers own */
     int workers;         /* that skip zeros or own columns */
     bool pack;           /* weights */
 } nn_needs;
@@ -37,9 +37,9 @@ struct nn_workspace {
     uint64_t *moving;  /* (workers, moving_words): which of the first layer's slots are not all zero, one bit an input */
     ptrdiff_t moving_words;
     float *strip;          /* (inputs of a block, outputs of the first layer): zeros between two steps */
-    float *panel;          /* (rows, outputs of the first layer, up to whole lines), panel by panel; if skips or headed */
-    float *own_x;          /* if headed, each worker's x */
-    float *sums;           /* if headed, each worker's chains of the head, (rows, 16) */
+    float *panel;          /* (rows, outputs of the first layer, up to whole lines), panel by panel; if skips or columns */
+    float *own_x;          /* if columns, each worker's x */
+    float *sums;           /* if columns, each worker's chains of the head, (rows, 16) */
     float *packed;         /* w of the first layer and its slots, panel by panel, if asked for */
     ptrdiff_t packed_size; /* floats of each */
     float **a, **dz;       /* per layer (rows, outputs) */
@@ -53,7 +53,7 @@ struct nn_workspace {
 
 /* Floats of one worker, a distance from the next one's. */
 static inline ptrdiff_t nn_own_x(ptrdiff_t rows, ptrdiff_t inputs) { return line(rows * inputs) + NN_APART; }
-static inline ptrdiff_t nn_own_sums(ptrdiff_t rows) { return rows * 16 + NN_APART; }
+static inline ptrdiff_t nn_own_sums(ptrdiff_t rows) { return rows * NN_HEAD_CHAINS + NN_APART; }
 
 /* Makes room; keeps what is large enough. */
 bool nn_reserve(nn_net *net, nn_needs needs);

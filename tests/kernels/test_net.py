@@ -448,7 +448,7 @@ def test_bits_of_a_long_call_do_not_depend_on_threads(
     assert len(results) == 1
 
 
-@pytest.mark.parametrize(("inputs", "units"), [(1, 2), (3, 16), (11, 128), (13, 33), (40, 130)])
+@pytest.mark.parametrize(("inputs", "units"), [(1, 2), (3, 16), (11, 128), (13, 33), (40, 130), (1030, 40)])
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 @pytest.mark.parametrize("batch_size", [7, 24, 100, 300])
 def test_a_head_of_one_output_has_the_bits_of_single_kernels(
