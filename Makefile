@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(wildcard csrc/* nnfast/*.py nnfast/*.pyx nnfast/datasets/* nnfast/plot/*.py nnfast/thesis/*.py) setup.py pyproject.toml
+SOURCES := $(wildcard csrc/*) $(shell find src/nnfast -name "*.py*" -not -path "*__pycache__*") setup.py pyproject.toml
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
@@ -33,7 +33,7 @@ bench-peers: .venv/installed-peers ## nnfast against every peer, and the limits 
 lint: .venv/installed-lint warnings ## formatters, linters and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PATH="$(abspath $(BIN)):$$PATH" cython-lint nnfast/_core.pyx
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/nnfast/_core.pyx
 	$(BIN)/clang-format --dry-run -Werror csrc/*.[ch] csrc/*.inc
 
 format: .venv/installed-lint
@@ -70,8 +70,7 @@ valgrind: ## every access of the engine (valgrind has no AVX-512)
 # A copy of the tree with a build of its own.
 .PHONY: variant
 variant:
-	rm -rf build/$(NAME) && mkdir -p build/$(NAME) && cp -r csrc tests setup.py pyproject.toml README.md LICENSE build/$(NAME)
-	mkdir build/$(NAME)/nnfast && cd nnfast && cp -r *.py *.pyx *.pyi py.typed datasets plot thesis ../build/$(NAME)/nnfast
+	rm -rf build/$(NAME) && mkdir -p build/$(NAME) && git ls-files -z csrc src tests setup.py pyproject.toml README.md LICENSE | xargs -0 cp --parents -t build/$(NAME)
 	cd build/$(NAME) && $(PYTHON) -m venv venv && $(FLAGS) venv/bin/pip install -q -e '.[test]'
 	cd build/$(NAME) && $(RUN) venv/bin/python -m pytest -q -p no:cacheprovider tests/kernels $(TESTS)
 
@@ -88,4 +87,4 @@ dist: .venv/installed-lint ## sdist and wheel; the sdist is installed in an empt
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache nnfast/_core.c
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache src/nnfast/_core.c src/nnfast/*.so

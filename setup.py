@@ -40,7 +40,7 @@ class Build(build_ext):
 
 core = Extension(
     "nnfast._core",
-    sources=["nnfast/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c"))],
+    sources=["src/nnfast/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c"))],
     depends=sorted(str(p) for pattern in ("*.h", "*.inc") for p in Path("csrc").glob(pattern)),
     include_dirs=["csrc", numpy.get_include()],
     define_macros=macros,
