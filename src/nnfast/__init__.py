@@ -7,7 +7,14 @@ sets, plots and the command line are loaded when they are first used.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .unbuilt import engine_missing
+
+if importlib.util.find_spec("._core", __name__) is None:
+    raise engine_missing(Path(__file__).parent)
 
 from . import (
     activations,
