@@ -1,7 +1,8 @@
 """Section 3.1 of the thesis, "Classification Problem: MNIST Database", as it is printed.
 
 `tf` is read as nnfast, which is the one change; what the print has lost is put back where a comment says so. It needs
-matplotlib (`pip install 'nnfast[plot,data]'`) and trains for some 130 epochs.
+matplotlib and MNIST, which is looked for in the folder that NNFAST_DATA_DIR names and in the user's cache, or downloaded. In the clone,
+`pip install '.[plot,data]'` installs what it takes. It trains for some 130 epochs.
 """
 
 # Instead of `import tensorflow as tf`:
@@ -14,7 +15,10 @@ tf = SimpleNamespace(keras=nnfast, nn=nnfast.activations)
 import random
 import time
 import datetime
-import matplotlib.pyplot as plt
+try:
+    import matplotlib.pyplot as plt
+except ImportError as error:
+    raise SystemExit(f"{error}. In the clone: pip install '.[plot,data]'") from None
 
 (x_train, y_train), (x_test, y_test) = tf.keras.datasets.mnist.load_data()
 images = []

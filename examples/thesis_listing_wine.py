@@ -1,7 +1,8 @@
 """Section 3.2 of the thesis, "Regression Problem: Wine Quality", as it is printed but for what cannot run.
 
-`tf` is read as nnfast; each other change has a comment. It needs winequality-white.csv of the UCI Machine Learning
-Repository in the current folder, and pandas, scikit-learn 1.4 or later and matplotlib.
+`tf` is read as nnfast; each other change has a comment. It needs pandas, scikit-learn 1.4 or later and matplotlib (in the
+clone, `pip install '.[plot,data]' pandas scikit-learn`), and winequality-white.csv of the UCI Machine Learning Repository,
+which is looked for in the current folder, in the one that NNFAST_DATA_DIR names and in the user's cache, or downloaded.
 """
 
 # Instead of `import tensorflow as tf`:
@@ -11,21 +12,29 @@ import nnfast
 
 tf = SimpleNamespace(keras=nnfast, nn=nnfast.activations)
 
+import io
 import numpy as np
-import pandas as pd
 import random
 import time
 import datetime
-import matplotlib.pyplot as plt
-# Printed: `from sklearn.metrics import mean_squared_error as mse`, called with `squared=False`, an argument that
-# scikit-learn no longer has; the root is a function of its own now.
-from sklearn.metrics import root_mean_squared_error as rmse
+try:
+    import pandas as pd
+    import matplotlib.pyplot as plt
+    # Printed: `from sklearn.metrics import mean_squared_error as mse`, called with `squared=False`, an argument that
+    # scikit-learn no longer has; the root is a function of its own now.
+    from sklearn.metrics import root_mean_squared_error as rmse
+except ImportError as error:
+    raise SystemExit(f"{error}. In the clone: pip install '.[plot,data]' pandas 'scikit-learn>=1.4'") from None
 
 # Not printed: the network below ends in a ReLU, which with about four of ten seeds gives 0 for every wine from the start
 # and never learns (the loss stays at 35.48, and nnfast warns of DeadUnits). This seed is one of the others.
 tf.keras.utils.set_random_seed(1)
 
-data = pd.read_csv("winequality-white.csv", sep=";")
+# Printed: `pd.read_csv("winequality-white.csv", sep=";")`, for which the file must lie in the current folder.
+from nnfast.datasets import fetch
+
+published = fetch.load("wine-quality", data_dir=".")["winequality-white.csv"]
+data = pd.read_csv(io.BytesIO(published), sep=";")
 data
 
 y_train = np.array(data["quality"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
 import nnfast as nn
+
+from .published import needs
 
 
 def classifier(hidden: int, seed: int = 0) -> nn.Sequential:
@@ -29,9 +29,7 @@ def test_digits() -> None:
     assert model.evaluate(x_test / 16.0, y_test, verbose=0, return_dict=True)["accuracy"] >= 0.96
 
 
-@pytest.mark.skipif(
-    not os.environ.get("NNFAST_DATA_DIR"), reason="NNFAST_DATA_DIR, the folder with MNIST, is not set"
-)
+@needs("mnist")
 def test_mnist() -> None:
     (x, y), (x_test, y_test) = nn.datasets.mnist.load_data()
     model = classifier(128)

@@ -27,11 +27,13 @@ import pytest
 import nnfast
 from nnfast.datasets import digits, fashion_mnist, fetch, idx, mnist, mnist_wheel, wine_quality
 
-DATA_DIR = os.environ.get("NNFAST_DATA_DIR")
+from .conftest import CLOSED
+from .published import DATA_DIR, files_of, needs
+
 TOY = np.random.default_rng(0).bytes(1500)
 NAME = "toy.gz"
 PACKED = gzip.compress(TOY)
-CLOSED = "http://127.0.0.1:9/"
+CACHE_DIR = fetch.cache_dir  # before the fixtures put another in its place
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +48,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for dataset in fetch.FILES:
         monkeypatch.setitem(fetch.PUBLISHERS, dataset, (CLOSED,))
     return cache
-
-
-@pytest.fixture
-def data_dir() -> str:
-    if DATA_DIR is None:
-        pytest.skip("NNFAST_DATA_DIR is not set")
-    return DATA_DIR
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -228,14 +223,13 @@ def test_a_failing_write_leaves_the_cache_as_it_was(
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the folders of XDG")
 def test_cache_is_where_the_system_keeps_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.undo()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert fetch.cache_dir() == tmp_path / ".cache" / "nnfast"
+    assert CACHE_DIR() == tmp_path / ".cache" / "nnfast"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    assert fetch.cache_dir() == tmp_path / "elsewhere" / "nnfast"
+    assert CACHE_DIR() == tmp_path / "elsewhere" / "nnfast"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert fetch.cache_dir() == tmp_path / ".cache" / "nnfast"
+    assert CACHE_DIR() == tmp_path / ".cache" / "nnfast"
 
 
 # Folders
@@ -273,9 +267,10 @@ def test_a_wrong_file_of_the_users_is_an_error(
         assert hashlib.sha256(TOY).hexdigest() in str(error.value)
 
 
-def test_mnist_beside_fashion_mnist_is_passed_over(data_dir: str) -> None:
+@needs("mnist")
+def test_mnist_beside_fashion_mnist_is_passed_over() -> None:
     with pytest.raises(FileNotFoundError, match="it is the file of this name of mnist"):
-        fashion_mnist.load_data(data_dir=data_dir)
+        fashion_mnist.load_data(data_dir=DATA_DIR)
 
 
 # IDX
@@ -338,8 +333,9 @@ def test_digits_file_is_small_and_named() -> None:
         assert word in notice
 
 
-def test_mnist(data_dir: str) -> None:
-    (x, y), (x_test, y_test) = mnist.load_data(data_dir=data_dir)
+@needs("mnist")
+def test_mnist() -> None:
+    (x, y), (x_test, y_test) = mnist.load_data(data_dir=DATA_DIR)
     assert (x.shape, y.shape, x_test.shape, y_test.shape) == (
         (60000, 28, 28),
         (60000,),
@@ -352,29 +348,30 @@ def test_mnist(data_dir: str) -> None:
     assert y_test[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
 
 
-def test_mnist_downloads_all_four(
-    data_dir: str, server: Server, own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in fetch.FILES["mnist"]:
-        base = server.serve(f"/mnist/{name}", Path(data_dir, name).read_bytes())
+@needs("mnist")
+def test_mnist_downloads_all_four(server: Server, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, path in zip(fetch.FILES["mnist"], files_of("mnist"), strict=True):
+        base = server.serve(f"/mnist/{name}", path.read_bytes())
     monkeypatch.setitem(fetch.PUBLISHERS, "mnist", (CLOSED, base))
     (_, y), _ = mnist.load_data()
     assert len(y) == 60000
     assert sorted(os.listdir(own_cache / "mnist")) == sorted(fetch.FILES["mnist"])
 
 
-def test_keras_path_is_accepted(data_dir: str) -> None:
+@needs("mnist")
+def test_keras_path_is_accepted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mnist.load_data("mnist.npz", data_dir=data_dir)
+        mnist.load_data("mnist.npz", data_dir=DATA_DIR)
     with pytest.warns(UserWarning, match="path='elsewhere.npz' has no effect"):
-        mnist.load_data("elsewhere.npz", data_dir=data_dir)
+        mnist.load_data("elsewhere.npz", data_dir=DATA_DIR)
 
 
-def test_wine_quality(data_dir: str) -> None:
-    (x, y), (x_test, y_test) = wine_quality.load_data(data_dir=data_dir)
+@needs("wine-quality")
+def test_wine_quality() -> None:
+    (x, y), (x_test, y_test) = wine_quality.load_data(data_dir=DATA_DIR)
     assert (x.shape, y.shape, x_test.shape, y_test.shape) == ((3673, 11), (3673,), (1225, 11), (1225,))
-    columns, table = wine_quality.load_table(data_dir=data_dir)
+    columns, table = wine_quality.load_table(data_dir=DATA_DIR)
     assert columns[0] == "fixed acidity"
     assert columns[-2:] == ("alcohol", "quality")
     assert np.array_equal(np.vstack([x, x_test]), table[:, :11])
@@ -508,14 +505,15 @@ def test_last_resort_fills_the_cache(
     assert np.array_equal(mnist.load_data()[0][0], x)
 
 
+@needs("mnist")
 def test_last_resort_is_asked_last_and_only_when_allowed(
-    data_dir: str, pip: Callable[[Callable[[Path], object]], None]
+    pip: Callable[[Callable[[Path], object]], None],
 ) -> None:
     def never(_: Path) -> None:
         raise AssertionError
 
     pip(never)
-    mnist.load_data(data_dir=data_dir, allow_pip=True)
+    mnist.load_data(data_dir=DATA_DIR, allow_pip=True)
     with pytest.raises(FileNotFoundError):
         mnist.load_data()
 

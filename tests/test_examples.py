@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import runpy
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ import pytest
 
 import nnfast as nn
 
+from .published import needs
 from .tolerances import WINE_LOSS_ATOL, WINE_RMSE_ATOL
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-DATA = os.environ.get("NNFAST_DATA_DIR", "")
-WINE = list(Path(DATA).rglob("winequality-white.csv")) if DATA else []
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     pytest.importorskip("matplotlib").use("Agg")
     import matplotlib.pyplot as plt
 
-    def run(name: str, epochs: int, folder: Path = tmp_path) -> dict[str, Any]:
+    def run(name: str, epochs: int) -> dict[str, Any]:
         real = nn.Sequential.fit
 
         @functools.wraps(real)
@@ -33,9 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             return real(*args, **(kwargs | {"epochs": min(epochs, kwargs["epochs"])}))
 
         monkeypatch.setattr(nn.Sequential, "fit", fit)
-        if DATA:  # may be relative
-            monkeypatch.setenv("NNFAST_DATA_DIR", str(Path(DATA).resolve()))
-        monkeypatch.chdir(folder)
+        monkeypatch.chdir(tmp_path)
         try:
             return runpy.run_path(str(EXAMPLES / name))
         finally:
@@ -48,7 +44,7 @@ def test_quickstart(run: Any) -> None:
     run("quickstart.py", 1)
 
 
-@pytest.mark.skipif(not DATA, reason="NNFAST_DATA_DIR, the folder with MNIST, is not set")
+@needs("mnist")
 def test_thesis_listing_mnist(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     names = run("thesis_listing_mnist.py", 2)
     assert len(names["time_callback"].times) == 2
@@ -60,12 +56,12 @@ def test_thesis_listing_mnist(run: Any, capsys: pytest.CaptureFixture[str]) -> N
     assert "Evaluation loss: 0." in out
 
 
-@pytest.mark.skipif(not WINE, reason="NNFAST_DATA_DIR, the folder with the wines, is not set")
+@needs("wine-quality")
 def test_thesis_listing_wine(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """In full: figures 16 and 17."""
     pytest.importorskip("pandas")
     pytest.importorskip("sklearn")
-    names = run("thesis_listing_wine.py", 1000, WINE[0].parent)
+    names = run("thesis_listing_wine.py", 1000)
     assert names["x_train"].shape == (3673, 11)
     epochs = len(names["mdl"].history["loss"])
     assert len(names["time_callback"].times) == epochs < 1000

@@ -10,26 +10,18 @@ from pathlib import Path
 
 import pytest
 
-import nnfast as nn
 from nnfast import cli, thesis
 from nnfast.thesis import experiments, report
 from nnfast.thesis.item import Findings, Item, Row, make, total
+
+from .published import needs
 
 pytest.importorskip("matplotlib").use("Agg")
 
 CHEAP = ("A1", "E1", "N1", "N2", "E2", "L1", "A3", "E3", "A5", "P1", "F18", "F19", "C1")
 
 
-def data_at_hand() -> bool:
-    try:
-        nn.datasets.mnist.load_data()
-        nn.datasets.wine_quality.load_data()
-    except (OSError, ImportError, RuntimeError):
-        return False
-    return True
-
-
-needs_data = pytest.mark.skipif(not data_at_hand(), reason="MNIST and wine are not at hand")
+needs_data = needs("mnist", "wine-quality")
 
 
 def test_cheap_items_agree(tmp_path: Path) -> None:

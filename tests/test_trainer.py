@@ -12,6 +12,7 @@ import pytest
 
 from nnfast import DeadUnits, Sequential, Trainer, _core, callbacks, datasets, layers, optimizers, utils
 
+from .published import needs
 from .tolerances import TRAJECTORY_RTOL
 
 RNG = np.random.default_rng(0)
@@ -419,9 +420,7 @@ def test_weights_that_stand_still_for_another_reason_are_no_dead_layer() -> None
         model().fit(blank, Y, epochs=3, verbose=0)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("NNFAST_DATA_DIR"), reason="NNFAST_DATA_DIR, the folder with the wines, is not set"
-)
+@needs("wine-quality")
 def test_the_thesis_wine_network_starts_dead_in_four_of_ten_seeds() -> None:
     """38 % of 400 with another generator; of these 20 it is the 6, whose loss stays where it is."""
     (x, y), _ = datasets.wine_quality.load_data()

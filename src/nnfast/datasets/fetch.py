@@ -231,7 +231,7 @@ def _from_folders(dataset: str, name: str, data_dir: Folder | None, tried: list[
             tried.append(f"{origin}: not given")
             continue
         root = Path(folder).expanduser()
-        for path in _candidates(root, dataset, name):
+        for path in candidates(root, dataset, name):
             try:
                 with path.open("rb") as stream:
                     return verified(dataset, name, stream)
@@ -246,7 +246,8 @@ def _from_folders(dataset: str, name: str, data_dir: Folder | None, tried: list[
     return None
 
 
-def _candidates(root: Path, dataset: str, name: str) -> Iterator[Path]:
+def candidates(root: Path, dataset: str, name: str) -> Iterator[Path]:
+    """Where a file lies in a folder: in a subfolder named like the data set or not, packed or not."""
     for folder in (root / dataset, root):
         for path in dict.fromkeys((folder / name, folder / name.removesuffix(".gz"))):
             if path.is_file():
