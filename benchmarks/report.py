@@ -1,12 +1,13 @@
 """The table of the README: time per step, native against the NumPy reference, side by side in one run.
 
 Medians of turns taken alternately by two processes. Rows where nnfast is slower stand first. `python -m benchmarks.report` writes the table into README.md;
-`--dry-run` only prints it.
+`--dry-run` only prints it, and so does `--quick`, which takes a few rows and short turns to see whether it works.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import environment, workloads
@@ -16,6 +17,12 @@ from .workloads import Task
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- benchmark table: made by `make bench` -->", "<!-- end of benchmark table -->"
 NETS = ("mnist", "wine")
+QUICK: tuple[Task, ...] = (
+    ("mnist", "sgd", 32),
+    ("mnist", "adam", 32),
+    ("wine", "sgd", 32),
+    ("wine", "adam", 256),
+)
 
 
 def native(task: Task) -> Timed:
@@ -38,24 +45,21 @@ def write_between(path: Path, begin: str, end: str, text: str) -> None:
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
-def table(turns: int, budget: float) -> str:
-    """All rows as Markdown."""
+def table(tasks: Sequence[Task], turns: int, budget: float) -> str:
+    """The rows of these tasks as Markdown."""
     contest = Contest({"native": (native, {}), "reference": (reference, {})})
     rows = []
-    for name in NETS:
-        work = workloads.WORKLOADS[name]
-        for rule in work.rules:
-            for batch_size in work.batch_sizes:
-                task = (name, rule, batch_size)
-                results = contest.run({"native": task, "reference": task}, turns, budget)
-                ours, theirs = results["native"].median, results["reference"].median
-                assert ours, results
-                assert theirs, results
-                rows.append((name, rule, batch_size or work.rows, ours, theirs))
-                print(
-                    f"{name:6} {rule:9} {rows[-1][2]:6} {format_time(ours):>10} {format_time(theirs):>10} {theirs / ours:6.1f}x",
-                    flush=True,
-                )
+    for task in tasks:
+        name, rule, batch_size = task
+        results = contest.run({"native": task, "reference": task}, turns, budget)
+        ours, theirs = results["native"].median, results["reference"].median
+        assert ours, results
+        assert theirs, results
+        rows.append((name, rule, batch_size or workloads.WORKLOADS[name].rows, ours, theirs))
+        print(
+            f"{name:6} {rule:9} {rows[-1][2]:6} {format_time(ours):>10} {format_time(theirs):>10} {theirs / ours:6.1f}x",
+            flush=True,
+        )
     rows.sort(key=lambda row: row[4] >= row[3])  # stable: losses first
     lines = [
         "| net | optimizer | batch | nnfast | NumPy reference | ratio |",
@@ -72,20 +76,27 @@ def table(turns: int, budget: float) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, print, and put the table between its marks in the README."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, and put the table between its marks in the README, unless the run is a quick or dry one."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--turns", type=int, default=7, help="measurements of each (default 7)")
-    parser.add_argument(
-        "--budget", type=float, default=0.15, help="seconds of each measurement (default 0.15)"
-    )
+    parser.add_argument("--turns", type=int, help="measurements of each (default 7, quick 3)")
+    parser.add_argument("--budget", type=float, help="seconds of each measurement (default 0.15, quick 0.03)")
     parser.add_argument("--dry-run", action="store_true", help="do not write README.md")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--quick", action="store_true", help="a few rows, short turns; README.md is not written"
+    )
+    arguments = parser.parse_args(argv)
+    quick = arguments.quick
+    every = [task for task in workloads.TRAININGS if task[0] in NETS]
+    turns = arguments.turns or (3 if quick else 7)
+    budget = arguments.budget or (0.03 if quick else 0.15)
     print(f"Data: {workloads.origin()}.", flush=True)
-    text = table(arguments.turns, arguments.budget)
-    if arguments.dry_run:
+    text = table(QUICK if quick else every, turns, budget)
+    if quick:
+        print(f"A quick run, too short for figures to quote; {README.name} is not written.\n")
+    if quick or arguments.dry_run:
         print(text)
         return
     write_between(README, BEGIN, END, text)

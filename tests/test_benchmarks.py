@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import contest, peers, peers_report, workloads
+from benchmarks import contest, peers, peers_report, report, workloads
 
 RESULT = {
     "command": "python -m benchmarks.peers --turns 3",
@@ -92,6 +92,29 @@ def test_data_that_stand_in_for_the_published_ones_are_named(monkeypatch: pytest
     finally:
         for cache in (workloads.published, workloads.data):
             cache.cache_clear()
+
+
+def test_a_quick_report_is_marked_and_leaves_the_readme_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    class Settled:
+        def __init__(self, _: object) -> None: ...
+
+        def run(self, tasks: dict[str, object], turns: int, budget: float) -> dict[str, contest.Result]:
+            return {name: contest.Result([1e-6] * turns, 0.0) for name in tasks}
+
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{report.BEGIN}\nold\n{report.END}\n", encoding="utf-8")
+    monkeypatch.setattr(report, "README", readme)
+    monkeypatch.setattr(report, "Contest", Settled)
+    report.main(["--quick"])
+    assert "old" in readme.read_text(encoding="utf-8")
+    out = capsys.readouterr().out
+    assert "A quick run, too short for figures to quote" in out
+    assert out.count("| 1.0 µs | 1.0 µs | 1.0x |") == len(report.QUICK)
+    assert set(report.QUICK) <= set(workloads.TRAININGS)
+    report.main([])
+    assert readme.read_text(encoding="utf-8").count("| 1.0 µs | 1.0 µs | 1.0x |") == 48
 
 
 def test_steps_within_a_budget_come_in_whole_units() -> None:
