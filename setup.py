@@ -19,7 +19,14 @@ link_args = ["-pthread"]
 macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
 
 if sanitizers := os.environ.get("NNFAST_SANITIZE"):  # e.g. "address,undefined", as `make asan` sets it
-    flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
+    # Python's own flags have -fwrapv, which makes signed overflow defined and so hides it from the sanitizer.
+    flags = [
+        f"-fsanitize={sanitizers}",
+        "-fno-sanitize-recover=all",
+        "-fno-omit-frame-pointer",
+        "-g",
+        "-fno-wrapv",
+    ]
     compile_args += flags
     link_args += flags
 
