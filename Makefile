@@ -1,18 +1,18 @@
 # One command a task. Each sets up what it needs: a virtual environment in .venv, and nnfast in it.
 
-PYTHON ?= python3
+# The first of these that is there and new enough; python3 is older than 3.11 on some systems.
+PYTHON ?= $(or $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done),python3)
 BIN := .venv/bin
 SOURCES := $(wildcard csrc/*) $(shell find src/nnfast -name "*.py*" -not -path "*__pycache__*") setup.py pyproject.toml
-# MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
-export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
+# NNFAST_DATA_DIR names a folder with MNIST and wine; where it is not set the tests that need them are skipped and `make train` trains on digits.
 
-.PHONY: train test thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist clean
+.PHONY: python train test thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist wheels clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
 
-test: .venv/installed-test ## the test suite
-	$(BIN)/python -m pytest -q
+test: .venv/installed-test ## the test suite; PYTEST_ARGS may name a part of it
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 thesis: .venv/installed-plot ## the whole source thesis, compared value by value: build/thesis/report.html
 	$(BIN)/nnfast thesis --out build/thesis
@@ -80,11 +80,22 @@ dist: .venv/installed-lint ## sdist and wheel; the sdist is installed in an empt
 	cd build && dist/bin/nnfast train --epochs 2
 	ls -l dist
 
-# .venv/installed-EXTRA: the package with one extra; installed anew when a source has changed
-.venv/installed-%: $(SOURCES)
+wheels: ## a wheel with each Python from 3.11 on that is found here; each is tried in an empty environment
+	.ci/wheels build/wheels
+
+# The package, compiled anew when a source has changed.
+.venv/installed: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e '.[$*]'
+	$(BIN)/pip install -q -e .
 	touch $@
 
+# .venv/installed-EXTRA: what one extra adds to the package that is installed already
+.venv/installed-%: .venv/installed
+	$(BIN)/pip install -q 'nnfast[$*]'
+	touch $@
+
+python: ## the Python that virtual environments are made with
+	@echo $(PYTHON)
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache src/nnfast/_core.c src/nnfast/*.so
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache src/nnfast/_core.c src/nnfast/*.so
