@@ -227,6 +227,34 @@ def test_the_sections_of_the_page_are_found() -> None:
         assert (peers_report.DOCS / "img" / f"peers-{name}.png").exists()
 
 
+RANGES = {
+    "wide, 784-512-512-10 and 256-256-256-256-1, batch 256": lambda net, batch: (
+        net[:3] in {"784", "256"} and batch == 256
+    ),
+    "wide, batch 32": lambda net, batch: net[:3] in {"784", "256"} and batch == 32,
+    "784-128-10 on inputs without zeros": lambda net, batch: net == "dense",
+    "MNIST, batch 32 and up": lambda net, batch: net == "mnist" and batch >= 32,
+    "MNIST, batch 1 to 16": lambda net, batch: net == "mnist" and batch <= 16,
+    "wine, batch 1 to 3673": lambda net, batch: net == "wine",
+}
+"""The rows of the README's table of ratios, and which rows of the page they sum up."""
+
+
+@pytest.mark.parametrize("line", RANGES)
+def test_the_readme_gives_the_range_of_all_rows(line: str) -> None:
+    """By processor, from the tables that were written by the benchmark."""
+    page = peers_report.PAGE.read_text(encoding="utf-8")
+    readme = report.README.read_text(encoding="utf-8")
+    cells = next(row for row in readme.splitlines() if row.startswith(f"| {line} |")).split(" | ")
+    for name, said in zip(("avx2", "avx512"), cells[2:], strict=True):
+        table = page.split(f"<!-- results with {name}:")[1].split(f"<!-- end of results with {name}")[0]
+        rows = [row.split(" | ") for row in table.splitlines() if " | sgd | " in row or " | adam | " in row]
+        ratios = [
+            float(row[7].strip("*x")) for row in rows if RANGES[line](row[0].removeprefix("| "), int(row[2]))
+        ]
+        assert [float(end.strip("* |")) for end in said.split("-")] == [min(ratios), max(ratios)], name
+
+
 def test_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib").use("Agg")
     figure = peers_report.picture(RESULT, tmp_path / "peers.png")
