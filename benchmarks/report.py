@@ -45,8 +45,8 @@ def write_between(path: Path, begin: str, end: str, text: str) -> None:
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
-def table(tasks: Sequence[Task], turns: int, budget: float) -> str:
-    """The rows of these tasks as Markdown."""
+def table(tasks: Sequence[Task], turns: int, budget: float, command: str) -> str:
+    """The rows of these tasks as Markdown, with the command that made them."""
     contest = Contest({"native": (native, {}), "reference": (reference, {})})
     rows = []
     for task in tasks:
@@ -71,7 +71,7 @@ def table(tasks: Sequence[Task], turns: int, budget: float) -> str:
     machine = "; ".join(f"{key} {value}" for key, value in environment.describe().items())
     lines += [
         "",
-        f"Time per step; medians of {turns} turns taken alternately by two processes, by `make bench`. {machine}.",
+        f"Time per step; medians of {turns} turns taken alternately by two processes, by `{command}`. {machine}.",
     ]
     return "\n".join(lines)
 
@@ -93,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     turns = arguments.turns or (3 if quick else 7)
     budget = arguments.budget or (0.03 if quick else 0.15)
     print(f"Data: {workloads.origin()}.", flush=True)
-    text = table(QUICK if quick else every, turns, budget)
+    command = "python -m benchmarks.report --quick" if quick else "make bench"
+    text = table(QUICK if quick else every, turns, budget, command)
     if quick:
         print(f"A quick run, too short for figures to quote; {README.name} is not written.\n")
     if quick or arguments.dry_run:

@@ -111,6 +111,7 @@ def test_a_quick_report_is_marked_and_leaves_the_readme_alone(
     assert "old" in readme.read_text(encoding="utf-8")
     out = capsys.readouterr().out
     assert "A quick run, too short for figures to quote" in out
+    assert "by `python -m benchmarks.report --quick`." in out
     assert out.count("| 1.0 µs | 1.0 µs | 1.0x |") == len(report.QUICK)
     assert set(report.QUICK) <= set(workloads.TRAININGS)
     report.main([])
