@@ -257,7 +257,9 @@ def _weight_names(layers: Iterable[Layer], sample_shape: Iterable[int], shapes: 
         for name, size in _sizes(layer, shape, after).items():
             own = f"{layer.name}/{name}"
             if shapes[own] != size:
-                raise ValueError(f"the {name} of layer {layer.name!r} must have shape {size}, got {shapes[own]}")
+                raise ValueError(
+                    f"the {name} of layer {layer.name!r} must have shape {size}, got {shapes[own]}"
+                )
             names.append(own)
         shape = after
     return names
@@ -294,9 +296,7 @@ def _canonical(description: Mapping[str, Any]) -> str:
         raise TypeError(f"a model file cannot hold {value!r}. Give a plain number or a string.")
 
     try:
-        return json.dumps(
-            description, sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain
-        )
+        return json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain)
     except ValueError as error:
         raise ValueError(
             f"a model file cannot hold what its description would have ({error}). "

@@ -106,7 +106,7 @@ def pieces(tensor: NDArray[np.float32]) -> Iterator[memoryview]:
     for start in range(0, numbers.size, PIECE):
         part = buffer[: min(PIECE, numbers.size - start)]
         part[:] = numbers[start : start + PIECE]
-        yield memoryview(part).cast("B")
+        yield part.data.cast("B")
 
 
 def read_into(file: BinaryIO, count: int, target: NDArray[np.float32] | None) -> Iterator[memoryview]:
@@ -122,7 +122,7 @@ def read_into(file: BinaryIO, count: int, target: NDArray[np.float32] | None) ->
     buffer = np.empty(min(PIECE, count), "<f4")
     for start in range(0, count, PIECE):
         part = buffer[: min(PIECE, count - start)]
-        raw = memoryview(part).cast("B")
+        raw = part.data.cast("B")
         filled = 0
         while filled < len(raw):
             got = file.readinto(raw[filled:])  # type: ignore[attr-defined]
