@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -343,6 +344,7 @@ def test_other_formats_are_not_promised(name: str, tmp_path: Path) -> None:
 RACE = """
 import sys
 import tempfile
+import zipfile
 import nnfast as nn
 
 number, path = int(sys.argv[1]), sys.argv[2]
@@ -614,3 +616,308 @@ def test_a_file_of_a_terabyte_of_nothing_is_refused(tmp_path: Path) -> None:
         nn.compare.load(tmp_path / "x.csv")
     for name in ("x.csv", "x.npy", "x.npz"):
         assert cli.main(["train", str(tmp_path / name), "--target", "y"]) == 2
+
+
+# The command line
+
+
+def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Exit code, and what was said on standard error: nothing, or one line."""
+    code = cli.main([str(argument) for argument in arguments])
+    said = capsys.readouterr().err
+    assert said.count("\n") == (code == 2), said
+    assert len(said) < 2100
+    return code, said
+
+
+@pytest.fixture
+def model_path(tmp_path: Path) -> Path:
+    nn.Sequential([nn.layers.Input((2,)), nn.layers.Dense(1)], seed=0).save(tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def npy(array: Any, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, **options)
+    return stream.getvalue()
+
+
+def npy_header(text: str, body: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+    return (
+        b"\x93NUMPY"
+        + version
+        + struct.pack("<H" if version[0] == 1 else "<I", len(text))
+        + text.encode()
+        + body
+    )
+
+
+def archive(
+    members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, change: Any = lambda content: content
+) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return change(stream.getvalue())
+
+
+def encrypted(content: bytes) -> bytes:
+    """The same with the flag of encryption set in each member."""
+    data = bytearray(content)
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + offset] |= 1
+            at = data.find(signature, at + 1)
+    return bytes(data)
+
+
+X, Y = npy(np.ones((8, 2))), npy(np.arange(8.0))
+SHAPE = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s)}\n"
+BAD_ARRAYS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "empty"),
+    "no array": (b"hello", "no array"),
+    "a pickle": (b"\x80\x04K\x01.", "no array"),
+    "objects": (npy(np.array([{}, 1], object), allow_pickle=True), "Python objects"),
+    "a structure": (npy(np.zeros(8, [("a", "f4"), ("b", "O")])[["a"]]), "Save numbers"),
+    "dates": (npy(np.zeros((8, 2), "M8[s]")), "Save numbers"),
+    "complex": (npy(np.zeros((8, 2), complex)), "Save numbers"),
+    "cut in its header": (X[:40], "does not say"),
+    "cut in its rows": (X[:-9], "damaged"),
+    "two arrays": (X + X, "holds more"),
+    "deep header": (npy_header("(" * 9000), "does not say"),
+    "long header": (npy_header(SHAPE % "8," + " " * 20_000), "form"),
+    "endless header": (npy_header("{", version=b"\x02\x00").replace(b"{", b""), "does not say"),
+    "header of four gigabytes": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b" " * 50_000, "form"),
+    "unknown version": (npy_header(SHAPE % "8,", version=b"\x09\x09"), "form"),
+    "not UTF-8": (npy_header(SHAPE % "8,", version=b"\x03\x00"), "form"),
+    "shape of text": (npy_header(SHAPE % "'a',"), "does not say"),
+    "shape below 0": (npy_header(SHAPE % "-8, -2", bytes(128)), "shape"),
+    "shape of many axes": (npy_header(SHAPE % ("1, " * 200), bytes(8)), "shape"),
+    "shape without end": (npy_header(SHAPE % (str(2**62) + ", 4")), "available"),
+    "shape that wraps": (npy_header(SHAPE % (str(2**63 + 8) + ", 2"), bytes(128)), "available"),
+    "type without size": (npy_header(SHAPE.replace("<f8", "V0") % "8,"), "Save numbers"),
+    "type without end": (npy_header(SHAPE.replace("<f8", "S99999999999") % "8,"), ""),
+    "a number for a header": (npy_header("1\n"), "does not say"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_ARRAYS)
+def test_bad_arrays_are_one_line(
+    what: str, tmp_path: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, message = BAD_ARRAYS[what]
+    (tmp_path / "x.npy").write_bytes(content)
+    (tmp_path / "x.npz").write_bytes(archive({"x.npy": content, "y.npy": Y}))
+    for arguments in (
+        ["predict", model_path, tmp_path / "x.npy"],
+        ["predict", model_path, tmp_path / "x.npz"],
+        ["train", tmp_path / "x.npz"],
+    ):
+        code, said = command(capsys, *arguments)
+        assert code == 2
+        assert message in said
+
+
+WHOLE = {"x.npy": X, "y.npy": Y}
+BAD_ARCHIVES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "not a zip file"),
+    "no archive": (b"PK\x03\x04" + bytes(100), "not a zip file"),
+    "an array": (X, "not a zip file"),
+    "cut off": (archive(WHOLE)[:-30], "zip"),
+    "damaged": (
+        archive(WHOLE, zipfile.ZIP_STORED, lambda c: c.replace(npy(np.ones((8, 2)))[-16:], bytes(16), 1)),
+        "CRC",
+    ),
+    "damaged and packed": (
+        archive(WHOLE, change=lambda c: c[:60] + bytes([c[60] ^ 255]) * 9 + c[69:]),
+        "received",
+    ),
+    "encrypted": (archive(WHOLE, change=encrypted), "encrypted"),
+    "LZMA": (archive(WHOLE, zipfile.ZIP_LZMA), "lzma"),
+    "bzip2": (archive(WHOLE, zipfile.ZIP_BZIP2), "bzip2"),
+    "unknown method": (archive(WHOLE, change=lambda c: c.replace(b"\x08\x00", b"\x63\x00")), "received"),
+    "no arrays": (archive({}), "expected arrays x"),
+    "without x": (archive({"y.npy": Y, "z.npy": X}), "received y, z"),
+    "many others": (archive({f"{i}.npy": b"" for i in range(3000)}), "received 0, 1"),
+    "x is a folder": (archive({"x/": b"", "x/x.npy": X, "y.npy": Y}), "expected arrays x"),
+    "x as text": (archive({"x": b"1,2,3", "y": Y}), "no array"),
+    "x twice": (archive({"x": X, "x.npy": X, "y.npy": Y}), "x twice"),
+    "a single value": (archive({"x.npy": npy(1.0), "y.npy": npy(1.0)}), "x"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_ARCHIVES)
+def test_bad_archives_are_one_line(
+    what: str, tmp_path: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, message = BAD_ARCHIVES[what]
+    (tmp_path / "t.npz").write_bytes(content)
+    for arguments in (["predict", model_path, tmp_path / "t.npz"], ["train", tmp_path / "t.npz"]):
+        code, said = command(capsys, *arguments)
+        assert code == 2
+        assert message in said
+
+
+@LINUX
+def test_what_expands_beyond_the_memory_is_not_expanded(tmp_path: Path, model_path: Path) -> None:
+    """8.8 GB of zeros in 8.6 MB: the declared size is looked at, and no more than that is inflated."""
+    block = bytes(2**20)
+    header = npy_header(SHAPE % f"{2**40}, 2")
+    lying = npy_header(SHAPE % "8, 2")
+    for name, start in (("told", header), ("untold", lying)):
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            with file.open("x.npy", "w", force_zip64=True) as stream:
+                stream.write(start)
+                for _ in range(8800 if LONG else 200 * (name == "untold")):
+                    stream.write(block)
+            file.writestr("y.npy", Y)
+        for arguments in (["train"], ["predict", str(model_path)]):
+            script = (
+                "import resource, sys\nfrom nnfast import cli\ncode = cli.main(sys.argv[1:])\n"
+                "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # in KB
+            )
+            run = subprocess.run(
+                [sys.executable, "-c", script, *arguments, str(tmp_path / f"{name}.npz")],
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            code, kilobytes = map(int, run.stdout.split())
+            assert code == 2
+            assert run.stderr.count("\n") == 1
+            assert kilobytes < 200_000
+
+
+NOTES: dict[str, Any] = {
+    "scaling": "standard",
+    "shift": [0, 0],
+    "spread": [1, 1],
+    "classes": None,
+    "target": None,
+    "task": None,
+}
+BAD_NOTES: dict[str, bytes] = {
+    what: json.dumps(NOTES | change).encode()
+    for what, change in {
+        "scaling of another kind": {"scaling": ["standard"]},
+        "unknown scaling": {"scaling": "cubic"},
+        "shift as text": {"shift": "far"},
+        "shift of another length": {"shift": [1, 2, 3]},
+        "shift is deep": {"shift": [[[[1]]], 2]},
+        "shift is an object": {"shift": {"a": 1}},
+        "spread of zero": {"spread": [0, 1]},
+        "spread is null": {"spread": None},
+        "shift is not finite": {"shift": [float("nan"), 1]},
+        "huge": {"shift": [10**400, 1]},
+        "classes are a number": {"classes": 3, "task": "classification"},
+        "classes are numbers": {"classes": [1], "task": "classification"},
+        "fewer classes": {"classes": [], "task": "classification"},
+        "target is a list": {"target": ["a"]},
+        "unknown task": {"task": 1},
+    }.items()
+} | {
+    "deep": b"[" * 200_000 + b"]" * 200_000,
+    "a list": b"[]",
+    "a number": b"1",
+    "null": b"null",
+    "nothing": b"",
+    "not JSON": b"{",
+    "not UTF-8": b'{"scaling": "\xff"}',
+    "no shift": b'{"scaling": "standard"}',
+    "digits": b'{"scaling": "max", "spread": ' + b"9" * 10_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("what", BAD_NOTES)
+def test_bad_notes_are_one_line(
+    what: str, tmp_path: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.npy").write_bytes(X)
+    notes = tmp_path / "model.json"
+    notes.write_bytes(json.dumps(NOTES).encode())
+    assert command(capsys, "predict", model_path, tmp_path / "x.npy") == (0, "")
+    notes.write_bytes(BAD_NOTES[what])
+    code, said = command(capsys, "predict", model_path, tmp_path / "x.npy")
+    assert code == 2
+    assert "notes" in said or "as the model was trained on" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,y\n1,2\n" + b"9" * 140_000 + b",2\n", "line 3: field larger than field limit"),
+        (b"a,y\n1,2\n" + b'"' + b"9" * 140_000 + b"\n", "field larger"),
+        (b"a" * 200_000 + b",y\n1,2\n", "line 1: field larger"),
+        (b"\xff\xfea\x00,\x00y\x00", "CSV"),
+        (b"a,y\n\x00,1\n1,2\n3,4\n5,6\n", ""),
+        (b"\x00" * 1000, ""),
+        (b"a,y\n" + b"1,2\n" * 9 + b"inf,2\n", "not finite"),
+        (b"a,y\n" + b"1,2\n" * 9 + b"nan,2\n", "not finite"),
+        (b"a,y\n" + b"1,2\n" * 9 + b"1e999,2\n", "not finite"),
+        (b"a,y\n" + b"1,2\n" * 9 + b"-1e308,2\n1e308,2\n", "too far apart"),
+        (b"\n" * 1000, "CSV"),
+    ],
+)
+def test_bad_tables_are_one_line(
+    content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    code, said = command(capsys, "train", tmp_path / "t.csv", "--target", "y")
+    assert code == 2
+    assert message in said
+
+
+def mutated(content: bytes, random_: random.Random) -> bytes:
+    data = bytearray(content)
+    for _ in range(random_.choice((1, 1, 2, 8))):
+        at = random_.randrange(len(data) + 1)
+        how = random_.randrange(5)
+        if how == 0:
+            data[at : at + 1] = bytes([random_.randrange(256)])
+        elif how == 1:
+            del data[at : at + random_.choice((1, 2, 100))]
+        elif how == 2:
+            data[at:at] = data[at : at + random_.choice((1, 4, 100))]
+        elif how == 3:
+            data[at : at + 4] = struct.pack("<I", random_.choice((0, 1, 2**31 - 1, 2**31, 2**32 - 1)))
+        else:
+            data[at : at + 1] = random_.choice((b"\0", b'"', b",", b"\n", b"9" * 400, b"-", b"e", b"[", b"{"))
+        if not data:
+            break
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "kind", ["stored.npz", "packed.npz", "x.npy", "t.csv", "model.safetensors", "model.json"]
+)
+def test_mutated_files_give_a_result_or_one_line(
+    kind: str, tmp_path: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random_ = random.Random(kind)
+    rows = "\n".join(f"{i},{i % 3},{i * 2.5}" for i in range(12))
+    contents = {
+        "stored.npz": archive(WHOLE, zipfile.ZIP_STORED),
+        "packed.npz": archive(WHOLE),
+        "x.npy": X,
+        "t.csv": f"a,b,y\n{rows}\n".encode(),
+        "model.safetensors": model_path.read_bytes(),
+        "model.json": json.dumps(NOTES).encode(),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    runs = {
+        "t.csv": ["train", tmp_path / kind, "--target", "y", "--epochs", 1, "--hidden", 2, "--verbose", 0],
+        "x.npy": ["predict", model_path, tmp_path / kind],
+    }
+    arguments = runs.get(kind, ["predict", model_path, tmp_path / "x.npy"])
+    if kind.endswith("npz"):
+        arguments = ["train", tmp_path / kind, "--epochs", 1, "--hidden", 2, "--verbose", 0]
+    codes: Counter[int] = Counter()
+    for _ in range(20_000 if LONG else 150):
+        (tmp_path / kind).write_bytes(mutated(contents[kind], random_))
+        codes[command(capsys, *arguments)[0]] += 1
+    assert set(codes) <= {0, 2}
+    assert codes[2]
