@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nnfast as nn
-from nnfast import _core, archives, names, paths, plot, saving
+from nnfast import _core, archives, names, paths, plot, progress, saving
 
 Array = NDArray[Any]
 
@@ -447,7 +447,7 @@ def _thesis(arguments: argparse.Namespace) -> int:
             arguments.out,
             arguments.only,
             arguments.quick,
-            verbose=1 if sys.stderr.isatty() else 0,
+            verbose=1 if progress.is_open(sys.stderr) and sys.stderr.isatty() else 0,
             tell=_tell,
         )
     except ValueError as error:
