@@ -6,13 +6,16 @@ SOURCES := $(wildcard csrc/*) $(shell find src/nnfast -name "*.py*" -not -path "
 # MNIST and wine, where they lie beside the project; without them the tests that need them are skipped and `make train` trains on digits.
 export NNFAST_DATA_DIR ?= $(if $(wildcard ../shared/data/train-images-idx3-ubyte.gz),$(abspath ../shared/data))
 
-.PHONY: train test thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist clean
+.PHONY: train test attack-files thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
 
 test: .venv/installed-test ## the test suite
 	$(BIN)/python -m pytest -q
+
+attack-files: .venv/installed-test ## hostile files, memory limits and processes, the long form
+	NNFAST_LONG=1 $(BIN)/python -m pytest -q tests/test_attacks_on_files.py
 
 thesis: .venv/installed-plot ## the whole source thesis, compared value by value: build/thesis/report.html
 	$(BIN)/nnfast thesis --out build/thesis

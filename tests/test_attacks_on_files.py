@@ -921,3 +921,117 @@ def test_mutated_files_give_a_result_or_one_line(
         codes[command(capsys, *arguments)[0]] += 1
     assert set(codes) <= {0, 2}
     assert codes[2]
+
+
+# Without standard streams
+
+
+SILENT = """
+import os, sys
+import numpy as np
+import nnfast as nn
+
+model = nn.Sequential([nn.layers.Input((2,)), nn.layers.Dense(1)], seed=0)
+model.compile("sgd", "mse", metrics=["mae"])
+x = np.ones((4, 2))
+if sys.argv[1] == "none":
+    sys.stdout = sys.stderr = None
+elif sys.argv[1] == "closed":
+    sys.stdout.close()
+    sys.stderr.close()
+for verbose in ("auto", 1, 2):
+    history = model.fit(x, x[:, :1], epochs=2, validation_data=(x, x[:, :1]), verbose=verbose)
+    model.evaluate(x, x[:, :1], verbose=verbose)
+    model.predict(x, verbose=verbose)
+    nn.compare.grid(model, x, x[:, :1], optimizers=["sgd"], batch_sizes=[2], verbose=verbose)
+assert len(history.history["loss"]) == 2
+os._exit(7)
+"""
+
+
+@pytest.mark.parametrize("how", ["none", "closed", "from the start"])
+def test_without_standard_streams_everything_is_silent(how: str) -> None:
+    if how == "from the start" and os.name != "posix":
+        pytest.skip("streams are closed by the shell")
+    command = [sys.executable, "-c", SILENT, how]
+    if how == "from the start":
+        command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (run.returncode, run.stdout, run.stderr) == (7, "", "")
+
+
+def test_a_stream_that_can_only_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Log:
+        text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+    log = Log()
+    monkeypatch.setattr(sys, "stdout", log)
+    model = compiled()
+    model.fit([[0.0, 1.0]], [1.0])
+    assert "loss" in log.text
+
+
+# Paths that cannot be written are refused before the training
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_bytes(b"kept")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    monkeypatch.setattr(nn.Sequential, "fit", lambda *_, **__: pytest.fail("a run has begun"))
+
+
+UNWRITABLE = {
+    "--save": ["no/where/m", "folder.png", "pipe.png", "file/m", "m" * 300, "m.h5", "/proc/m", ""],
+    "--plot": [
+        "no/where/c.png",
+        "folder.png",
+        "pipe.png",
+        "file/c.png",
+        "c" * 300 + ".png",
+        "c.xyz",
+        "/proc/c.png",
+    ],
+    "--out": ["file", "file/x", "/proc/x", "pipe.png"],
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "path"), [(option, path) for option in UNWRITABLE for path in UNWRITABLE[option]]
+)
+def test_paths_are_tried_before_the_training(
+    option: str, path: str, places: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(os.listdir())
+    for name in ("train", "compare", "thesis"):
+        if (option == "--out") == (name != "train"):
+            code, said = command(capsys, name, option, path)
+            assert code == 2
+            assert "out" in said if name == "thesis" else option in said or "path: expected a name" in said
+    assert sorted(os.listdir()) == before
+    assert Path("file").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize(
+    "path", ["no/where/runs", "folder.png", "pipe.png", "file/runs", "r" * 300, "/proc/runs"]
+)
+def test_the_path_of_a_grid_is_tried_before_the_first_run(path: str, places: None) -> None:
+    before = sorted(os.listdir())
+    with pytest.raises(OSError, match=r"path|regular|directory"):
+        grid(Path(path))
+    assert sorted(os.listdir()) == before
+
+
+def test_what_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="--save: it cannot be written"):
+        nn.paths.require_writable(tmp_path / "none" / "m", "--save")
+    nn.paths.require_writable(tmp_path / "m", "--save")
+    (tmp_path / "link").symlink_to("elsewhere")
+    nn.paths.require_writable(tmp_path / "link", "--save")
+    assert os.listdir(tmp_path) == ["link"]

@@ -252,7 +252,7 @@ def _describe(arguments: argparse.Namespace, model: nn.Sequential, table: Table)
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """Refuse what cannot be written: rather now than after the training."""
-    if arguments.plot:
+    if arguments.plot is not None:
         plot.require_matplotlib()
         from matplotlib.backend_bases import FigureCanvasBase
 
@@ -263,7 +263,7 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
                 f"--plot: expected a file ending in .{', .'.join(sorted(kinds))}, received .{suffix}"
             )
         paths.require_writable(arguments.plot, "--plot", in_place=True)
-    if arguments.save:
+    if arguments.save is not None:
         saving.check_suffix(arguments.save)
         paths.require_writable(arguments.save, "--save")
         paths.require_writable(_notes_path(arguments.save), "--save", in_place=True)
