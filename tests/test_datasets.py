@@ -34,6 +34,7 @@ TOY = np.random.default_rng(0).bytes(1500)
 NAME = "toy.gz"
 PACKED = gzip.compress(TOY)
 CLOSED = "http://127.0.0.1:9/"
+REAL_CACHE_DIR = fetch.cache_dir
 
 
 @pytest.fixture(autouse=True)
@@ -636,3 +637,18 @@ def test_the_wheel_gives_mnist(own_cache: Path) -> None:
         (10000,),
     )
     assert sorted(os.listdir(own_cache / "mnist")) == sorted(fetch.FILES["mnist"])
+
+
+def test_a_user_without_a_home_has_no_cache(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setattr(fetch, "cache_dir", REAL_CACHE_DIR)
+    with pytest.raises(FileNotFoundError, match="cache: this user has no home folder"):
+        fetch.load("toy")
+    publish(monkeypatch, server.serve(f"/a/{NAME}", PACKED))
+    with pytest.warns(UserWarning, match="could not be kept in the cache"):
+        assert fetch.load("toy") == {NAME: TOY}
