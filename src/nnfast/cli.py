@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nnfast as nn
-from nnfast import _core, plot
+from nnfast import _core, archives, names, paths, plot, progress, saving
 
 Array = NDArray[Any]
 
@@ -32,6 +33,11 @@ DATASETS = {
 
 TASKS = ("classification", "regression")
 SCALINGS = ("none", "max", "l2", "standard")
+CSV_COPIES = 8
+"""Bytes of memory that a byte of a CSV file takes, at least: cells are strings before they are numbers."""
+LONGEST_MESSAGE = 2000
+LONGEST_NOTES = 2**28
+"""Bytes beside a model; a million inputs take a fifth of that."""
 
 
 class UserError(Exception):
@@ -55,16 +61,25 @@ class Table(NamedTuple):
 
 def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     """Column names and rows of a file with a header; the delimiter is the likeliest of comma, semicolon and tab."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+    with os.fdopen(paths.open_regular(path), newline="", encoding="utf-8-sig") as file:
+        size, room = os.fstat(file.fileno()).st_size, archives.available_memory()
+        if size * CSV_COPIES > room:
+            raise UserError(
+                f"{path}: expected a table that fits into memory, received {size / 1e9:.3g} GB, which take about "
+                f"{size * CSV_COPIES / 1e9:.3g} GB where {room / 1e9:.3g} are available. Pass fewer rows, or an .npz file."
+            )
+        reader = None
+        try:
             first = file.readline()
             delimiter = max(",;\t", key=first.count)
             file.seek(0)
-            header, *rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
-    except ValueError as error:
-        raise UserError(
-            f"{path}: expected a CSV file with a header line, received {error or 'an empty file'}"
-        ) from error
+            reader = csv.reader(file, delimiter=delimiter)
+            header, *rows = [row for row in reader if row]
+        except (ValueError, csv.Error) as error:
+            line = f"line {reader.line_num}: " if reader is not None and reader.line_num else ""
+            raise UserError(
+                f"{path}: expected a CSV file with a header line, received {line}{error or 'an empty file'}"
+            ) from error
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise UserError(
@@ -121,18 +136,10 @@ def _csv_table(
 
 
 def _npz_table(path: Path, task: str | None) -> tuple[Array, Array, str]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in ("x", "y") if name not in file]
-            if missing:
-                raise UserError(
-                    f"{path}: expected arrays x and y, received {', '.join(file.files) or 'none'}"
-                )
-            x, y = file["x"], file["y"]
-    except (ValueError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise UserError(f"{path}: expected an .npz file with arrays x and y, received {error}") from error
+    x, y = archives.read_npz(path, ("x", "y"))
+    for name, array in (("x", x), ("y", y)):
+        if array.ndim == 0:
+            raise UserError(f"{path}: expected rows in {name}, received a single value")
     return x, y, task or ("classification" if y.dtype.kind in "iub" else "regression")
 
 
@@ -171,14 +178,32 @@ def _load(arguments: argparse.Namespace) -> Table:
 
 def _scale(x: Array, train: Array, how: str) -> Any:
     """Inputs as the net sees them, by what the training rows say."""
-    x = np.asarray(x, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        scaled = _scaled_by(np.asarray(x, dtype=np.float64), train, how)
+    if not np.isfinite(scaled).all():
+        given = np.isfinite(x).all() and np.isfinite(train).all()
+        raise UserError(
+            "the inputs: expected finite numbers, received some that are "
+            + (
+                "too far apart to be scaled. Pass --normalize none."
+                if given
+                else "not finite. Remove their rows."
+            )
+        )
+    return scaled
+
+
+def _scaled_by(x: Array, train: Array, how: str) -> Any:
     if how == "max":
         return x / (np.abs(train).max() or 1.0)
     if how == "l2":
         return nn.utils.normalize(x, axis=1)
     if how == "standard":
         spread = np.std(train, axis=0)
-        return (x - np.mean(train, axis=0)) / np.where(spread > 0, spread, 1.0)
+        spread[np.isinf(spread)] = (
+            np.nan
+        )  # values whose squares are too large; not all the same, as it would seem
+        return (x - np.mean(train, axis=0)) / np.where(spread == 0, 1.0, spread)
     return x
 
 
@@ -225,9 +250,27 @@ def _describe(arguments: argparse.Namespace, model: nn.Sequential, table: Table)
 # Commands.
 
 
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be written: rather now than after the training."""
+    if arguments.plot is not None:
+        plot.require_matplotlib()
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        kinds = FigureCanvasBase.get_supported_filetypes()
+        suffix = Path(arguments.plot).suffix.removeprefix(".").lower()
+        if suffix and suffix not in kinds:
+            raise UserError(
+                f"--plot: expected a file ending in .{', .'.join(sorted(kinds))}, received .{suffix}"
+            )
+        paths.require_writable(arguments.plot, "--plot", in_place=True)
+    if arguments.save is not None:
+        saving.check_suffix(arguments.save)
+        paths.require_writable(arguments.save, "--save")
+        paths.require_writable(_notes_path(arguments.save), "--save", in_place=True)
+
+
 def _train(arguments: argparse.Namespace) -> int:
-    if arguments.plot:
-        plot.require_matplotlib()  # rather now than after the training
+    _check_outputs(arguments)
     given = _load(arguments)
     table = _scaled(given)
     x, y, x_test, y_test = table[:4]
@@ -277,12 +320,13 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    out = None if arguments.out is None else paths.make_folder(arguments.out, "--out")
+    if out is not None:
+        for name in ("comparison.csv", "comparison.json", "comparison.png"):
+            paths.require_writable(out / name, "--out", in_place=name.endswith("png"))
     table = _scaled(_load(arguments))
     model = _compiled(arguments, table, arguments.optimizers[0])
     _describe(arguments, model, table)
-    out = None if arguments.out is None else Path(arguments.out)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
     further = {} if arguments.learning_rates is None else {"learning_rate": arguments.learning_rates}
     result = nn.compare.grid(
         model,
@@ -317,35 +361,78 @@ def _notes_path(model: str | Path) -> Path:
     return Path(model).with_suffix(".json")
 
 
+def _notes(beside: Path, outputs: int | None) -> dict[str, Any]:
+    """What the file beside a model of so many outputs says; what it says of a model without one."""
+    notes: dict[str, Any] = {"scaling": "none", "classes": None, "target": None, "task": None}
+    if not beside.exists():
+        return notes
+    try:
+        found = json.loads(paths.read_file(beside, LONGEST_NOTES))
+        if not isinstance(found, dict):
+            raise TypeError(f"a {type(found).__name__}")
+        notes |= found
+        wrong = [
+            name
+            for name, right in {
+                "scaling": notes["scaling"] in SCALINGS,
+                "task": notes["task"] in (None, *TASKS),
+                "target": isinstance(notes["target"], str | None),
+                "classes": notes["classes"] is None or _are_names(notes["classes"], outputs),
+            }.items()
+            if not right
+        ]
+        if notes["scaling"] in {"max", "standard"}:
+            for name in ("shift", "spread"):
+                notes[name] = np.asarray(notes[name], np.float64)
+                if not np.isfinite(notes[name]).all() or (name == "spread" and not notes[name].all()):
+                    wrong.append(name)
+        if wrong:
+            raise ValueError(f"another kind of {' and '.join(wrong)}")
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise UserError(
+            f"{beside}: expected the notes that `nnfast train --save` wrote, received "
+            f"{names.shortened(str(error), 300)}"
+        ) from error
+    return notes
+
+
+def _are_names(classes: Any, outputs: int | None) -> bool:
+    """Whether this is a list of names of classes, one or more for each output."""
+    strings = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    return strings and outputs is not None and len(classes) >= outputs
+
+
+def _shifted(x: Array, notes: dict[str, Any]) -> Array:
+    """Inputs as the net sees them."""
+    for name in ("shift", "spread"):
+        if notes[name].shape not in {(), x.shape[1:]}:
+            raise UserError(
+                f"file: expected rows of shape {notes[name].shape}, as the model was trained on, received {x.shape[1:]}"
+            )
+    shifted: Array = (x - notes["shift"]) / notes["spread"]
+    return shifted
+
+
 def _predict(arguments: argparse.Namespace) -> int:
     model = nn.load_model(arguments.model)
-    notes: dict[str, Any] = {"scaling": "none", "classes": None, "target": None, "task": None}
-    beside = _notes_path(arguments.model)
-    if beside.exists():
-        try:
-            notes |= json.loads(beside.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(
-                f"{beside}: expected the notes that `nnfast train --save` wrote, received {error}"
-            ) from error
+    notes = _notes(_notes_path(arguments.model), model.output_shape[-1])
     path = Path(arguments.file)
     if path.suffix == ".csv":
         header, rows = _read_csv(path)
         x = _numbers(path, header, rows, [c for c, name in enumerate(header) if name != notes["target"]])
     elif path.suffix in {".npz", ".npy"}:
-        loaded = np.load(path, allow_pickle=False)
-        x = loaded["x"] if path.suffix == ".npz" else loaded
+        x = archives.read_npz(path, ("x",))[0] if path.suffix == ".npz" else archives.read_npy(path)
     else:
         raise UserError(f"file: expected .csv, .npz or .npy, received {arguments.file!r}")
     if notes["scaling"] == "l2":
         x = nn.utils.normalize(x, axis=1)
     elif notes["scaling"] != "none":
-        x = (x - np.asarray(notes["shift"])) / np.asarray(notes["spread"])
+        x = _shifted(np.asarray(x, np.float64), notes)
     outputs = model.predict(x, verbose=0)
     if notes["task"] == "classification":
-        names = notes["classes"] or range(outputs.shape[1])
+        labels = notes["classes"] or range(outputs.shape[1])
         for label in outputs.argmax(axis=1):
-            print(names[label])
+            print(labels[label])
     else:
         for row in outputs:
             print(",".join(f"{value:.6g}" for value in row))
@@ -360,7 +447,7 @@ def _thesis(arguments: argparse.Namespace) -> int:
             arguments.out,
             arguments.only,
             arguments.quick,
-            verbose=1 if sys.stderr.isatty() else 0,
+            verbose=1 if progress.is_open(sys.stderr) and sys.stderr.isatty() else 0,
             tell=_tell,
         )
     except ValueError as error:
@@ -557,7 +644,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nnnfast: interrupted" + (f". {error}" if str(error) else ""), file=sys.stderr)
         return 130
     except (UserError, ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
-        print(f"nnfast: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        message = names.shortened(" ".join(str(error).split()) or type(error).__name__, LONGEST_MESSAGE)
+        print(f"nnfast: {message}", file=sys.stderr)
         return 2
 
 

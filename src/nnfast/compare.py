@@ -15,7 +15,6 @@ import io
 import itertools
 import json
 import math
-import os
 import queue
 import threading
 import time
@@ -24,29 +23,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, arrays, losses, metrics, optimizers, progress, saving, utils
+from . import _core, arrays, journal, losses, metrics, optimizers, paths, progress, saving, utils
 from .callbacks import Logs, TerminateOnNaN, TimeHistory
 from .errors import DeadUnits, GridInterrupted
+from .journal import Journal, Record
 from .models import Sequential
 from .names import serialize, unknown_attribute
 from .threads import get_num_threads, set_num_threads
 from .trainer import Trainer
 
-try:
-    import fcntl
-except ImportError:  # not a system of the POSIX kind: two processes are not kept from one file
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["Comparison", "grid", "load"]
 
-FORMAT = "nnfast grid"
-FORMAT_VERSION = 1
 SUBSET = 2**32 - 1
 """The shuffle that picks the rows of a smaller training set: that of an epoch which no fit gets to."""
 STEP_WORK, WEIGHT_WORK, SLOT_WORK, EPOCH_WORK = 3000, 4, 6, 200_000
@@ -57,8 +49,6 @@ FULL = "full"
 """The batch size that is all rows."""
 REDRAW = 0.1
 """Seconds between two redraws of the bar."""
-
-Record: TypeAlias = dict[str, Any]
 
 
 class Comparison:
@@ -135,11 +125,11 @@ class Comparison:
         writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)
-        saving.write_file(path, text.getvalue().encode())
+        paths.write_file(path, text.getvalue().encode())
 
     def to_json(self, path: str | PathLike[str]) -> None:
         """Write a list of the records, histories included, all or nothing; what is not finite becomes null."""
-        saving.write_file(path, json.dumps(_finite(self.records), indent=1, allow_nan=False).encode())
+        paths.write_file(path, json.dumps(_finite(self.records), indent=1, allow_nan=False).encode())
 
     def __len__(self) -> int:
         return len(self.records)
@@ -290,17 +280,18 @@ def grid(
     jobs = get_num_threads() if jobs is None else _count("jobs", jobs, 1)
     done: dict[int, Record] = {}
     with contextlib.ExitStack() as stack:
-        journal = None
+        kept = None
         if path is not None:
-            journal = stack.enter_context(contextlib.closing(_Journal(path, plan.identity(), plan.header())))
-            done |= journal.records
+            kept = Journal(path, plan.identity(), plan.header(), plan.check)
+            stack.enter_context(contextlib.closing(kept))
+            done |= kept.records
         todo = sorted((cell for cell in plan.cells if cell.number not in done), key=lambda cell: -cell.work)
         display = stack.enter_context(contextlib.closing(_Display(shown, plan.cells, done)))
 
         def finish(cell: _Cell, record: Record) -> None:
             if cell.number not in done:
-                if journal is not None:
-                    journal.add(cell.number, record)
+                if kept is not None:
+                    kept.add(cell.number, record)
                 done[cell.number] = record
                 display.finished(cell, record)
 
@@ -323,7 +314,7 @@ def load(path: str | PathLike[str]) -> Comparison:
     OSError
         The file cannot be read.
     """
-    header, records, _ = _read(Path(path))
+    header, records, *_ = journal.load(path)
     return Comparison([records[number] for number in sorted(records)], header["axes"], header["cells"])
 
 
@@ -368,6 +359,20 @@ class _Plan(NamedTuple):
 
     def header(self) -> dict[str, Any]:
         return {"axes": self.axes, "cells": len(self.cells)}
+
+    def check(self, number: int, record: Record) -> None:
+        """ValueError for a record that cannot be of the run of that number."""
+        cell = self.cells[number]
+        wanted = {**cell.labels, "seed": cell.seed, "rows": cell.rows}
+        for name, value in wanted.items():
+            if record[name] != value:
+                raise ValueError(f"{name} must be {value!r}, got {record[name]!r}")
+        if not 1 <= record["epochs"] <= self.epochs:
+            raise ValueError(f"epochs must be from 1 to {self.epochs}, got {record['epochs']}")
+        names = ["loss", *(metric.name for metric in self.metrics)]
+        unknown = set(record["history"]) - {*names, *(f"val_{name}" for name in names)}
+        if unknown:
+            raise ValueError(f"history must be of {', '.join(names)}, got {', '.join(sorted(unknown))}")
 
     def identity(self) -> dict[str, Any]:
         """All that the results depend on, JSON-able and part by part, so that a difference can be named."""
@@ -849,90 +854,6 @@ def _warn_of_dead_units(records: Iterable[Record]) -> None:
         names = ", ".join(sorted({repr(layer) for _, layer in dead}))
         seeds = ", ".join(map(str, sorted({seed for seed, _ in dead})))
         warnings.warn(DeadUnits(names, f"{len(dead)} of {len(records)} runs", seeds), stacklevel=3)
-
-
-# Disk: JSON lines, the first of which says of which grid the others are the runs.
-
-
-class _Journal:
-    """The file of a grid, held by this process. A run is there when `add` has returned, whatever happens then.
-
-    Only the last line can be incomplete, where a crash came in the middle of `add`; it is cut off.
-    """
-
-    def __init__(self, path: str | PathLike[str], identity: dict[str, Any], header: dict[str, Any]) -> None:
-        self.path = Path(path)
-        if not self.path.exists():
-            whole = {"format": FORMAT, "format_version": FORMAT_VERSION, "identity": identity, **header}
-            saving.write_file(self.path, _line(whole))
-        self.file = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-        try:
-            self._lock()
-            found, self.records, self.end = _read(self.path)
-            own = json.loads(_line(identity))
-            others = [part for part in own if found["identity"].get(part) != own[part]]
-            if others:
-                raise ValueError(
-                    f"path: {path} holds the runs of another grid; what differs: {', '.join(others)}. "
-                    "Pass another path, or remove the file."
-                )
-            os.ftruncate(self.file, self.end)
-        except BaseException:
-            self.close()
-            raise
-
-    def _lock(self) -> None:
-        if fcntl is not None:
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"path: {self.path} is in use by another process. Wait for it, or pass another path."
-                ) from None
-
-    def close(self) -> None:
-        os.close(self.file)
-
-    def add(self, number: int, record: Record) -> None:
-        """Append a run and wait until it is on the disk; all or nothing."""
-        line = _line({"run": number, "record": record})
-        try:
-            os.lseek(self.file, self.end, os.SEEK_SET)
-            rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(self.file, rest) :]
-            os.fsync(self.file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self.file, self.end)
-            raise
-        self.end += len(line)
-        self.records[number] = record
-
-
-def _line(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[int, Record], int]:
-    """First line, runs by their numbers, and the length of what is whole."""
-    first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
-    try:
-        header = json.loads(first)
-        if header["format"] != FORMAT:
-            raise ValueError("it does not name this format")
-        if header["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"its format version is {header['format_version']!r}")
-        if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()
-        runs = [json.loads(line) for line in lines]
-        records = {run["run"]: run["record"] for run in runs}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"path: {path} is not a file that compare.grid of this version wrote "
-            f"({type(error).__name__}: {error}). Pass another path, or remove the file."
-        ) from error
-    return header, records, len(first) + sum(map(len, lines))
 
 
 def __getattr__(name: str) -> Any:

@@ -111,8 +111,9 @@ class Sequential:
         self._sample_shape: Shape | None = None
         self._backend = BACKENDS[0]
         self._net: Net | None = None
+        taken: dict[str, int] = {}
         for layer in [layers] if isinstance(layers, Layer) else layers or ():
-            self.add(layer)
+            self._add(layer, taken)
 
     # Structure
 
@@ -126,6 +127,10 @@ class Sequential:
         ValueError
             An Input that is not the first; a name that is taken; a layer of another model.
         """
+        self._add(layer, {other.name: 0 for other in self.layers})
+
+    def _add(self, layer: Layer, taken: dict[str, int]) -> None:
+        """The same. `taken` has each name of a layer, with the last number that was put behind it."""
         layer = layers_module.get(layer)
         if not self.layers and self._sample_shape is None:
             self._sample_shape = layer.input_shape
@@ -135,18 +140,19 @@ class Sequential:
             raise ValueError(
                 f"Input must be the first of a model, and once, got {layer.name!r} after other layers."
             )
-        taken = {other.name for other in self.layers}
-        if layer in self.layers or (layer.named_by_user and layer.name in taken):
+        twice = layer._model is not None and layer._model() is self
+        if twice or (layer.named_by_user and layer.name in taken):
             raise ValueError(
                 f"layers of a model must have different names, got {layer.name!r} twice. "
                 "Pass name= to one of them."
             )
         self._restructure()
         layer.attach(self)
-        base, number = layer.name, 0
+        base = layer.name
         while layer.name in taken:
-            number += 1
-            layer.name = f"{base}_{number}"
+            taken[base] += 1
+            layer.name = f"{base}_{taken[base]}"
+        taken[layer.name] = 0
         self.layers.append(layer)
 
     def pop(self) -> Layer:
@@ -202,9 +208,11 @@ class Sequential:
         shape = layers_module.checked_shape(sample_shape)
         specs: list[Spec] = []
         weights: list[list[arrays.Floats]] = []
+        stream = 0
         for layer in self.layers:
             after = layer.output_shape(shape)
-            weights.append(layer.tensors or layer.initial_weights(shape, self.seed, sum(map(len, weights))))
+            weights.append(layer.tensors or layer.initial_weights(shape, self.seed, stream))
+            stream += len(weights[-1])
             layer.extend(specs, shape)
             shape = after
         if not any(weights):

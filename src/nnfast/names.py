@@ -40,6 +40,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {found[0]!r}?" if found else ""
 
 
+def shortened(text: str, most: int = 1500) -> str:
+    """A text for a message: without its middle where it is longer than can be read.
+
+    Examples
+    --------
+    >>> shortened("abcdefghij", most=6)
+    'abc ... hij'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 2) :]}"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     """The error for a name that stands in no table.
 

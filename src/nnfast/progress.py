@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TextIO
 
 from .callbacks import Callback, Logs
 
@@ -28,24 +28,35 @@ INTERVAL = 0.1
 def mode(verbose: str | int) -> int:
     """0 (silent), 1 (bar) or 2 (one line per epoch) for what a user passed.
 
-    "auto" is a bar on a terminal or in a notebook, where it can move, and lines in a file or a pipe.
+    "auto" is a bar on a terminal or in a notebook, where it can move, and lines in a file or a pipe. Where there
+    is no standard output (a service, a program without console) or it is closed, everything is silent.
 
     Raises
     ------
     ValueError
         Another value.
     """
-    if verbose == "auto":
-        return 1 if _can_move() else 2
-    if verbose not in (0, 1, 2):
+    if verbose not in ("auto", 0, 1, 2):
         raise ValueError(
             f"verbose must be 'auto', 0 (silent), 1 (bar) or 2 (one line per epoch), got {verbose!r}."
         )
+    if not is_open(sys.stdout):
+        return 0
+    if verbose == "auto":
+        return 1 if _can_move() else 2
     return int(verbose)
 
 
+def is_open(stream: TextIO | None) -> bool:
+    """Whether anything can be written to a standard stream: it may be None, or closed."""
+    return stream is not None and not getattr(stream, "closed", False)
+
+
 def _can_move() -> bool:
-    return sys.stdout.isatty() or "ipykernel" in sys.modules
+    terminal = getattr(
+        sys.stdout, "isatty", None
+    )  # what a user put in its place may have little more than `write`
+    return (terminal is not None and terminal()) or "ipykernel" in sys.modules
 
 
 class ProgressBar(Callback):

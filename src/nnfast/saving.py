@@ -1,35 +1,38 @@
-"""Model files: a safetensors file whose metadata describes the model in JSON, and how it gets to disk whole
-or not at all.
+"""Model files: a safetensors file whose metadata describes the model in JSON.
+
+How the bytes are laid out is in `tensorfile`, how they get to disk whole or not at all in `paths`.
 
 Tensors are the weights (`dense/kernel`) and, of a compiled model, the optimizer's slots
 (`optimizer/dense/kernel/velocity`). The description has the architecture, the arguments of `compile`, the
 number of updates, the place in the random stream, and a SHA-256 over all of that and over the names, shapes
 and bytes of the tensors. A file is accepted only if writing its content again gives the same bytes, checksum
 included: no bit of it can be wrong. Nothing in a file is executed, and nothing is made whose size has not
-been held against the tensors that are there.
+been held against the tensors that are there, and these against the size of the file.
+
+Tensors go from the model to the disk and back piece by piece; there is never a second copy of them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
 import math
 import os
-import secrets
-import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import paths, tensorfile
 from .errors import ModelFileError
+from .names import shortened
+from .tensorfile import Shapes
 
 if TYPE_CHECKING:
+    from .layers import Layer
     from .models import Sequential
 
 FORMAT = "nnfast model"
@@ -37,7 +40,8 @@ FORMAT_VERSION = 1
 RANDOM_STREAM = 1  # the version of csrc/random.h
 KEY = "nnfast"  # of the description in the metadata
 DEEPEST = 12  # levels of nesting in a description; those that `save_model` writes have 7
-CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+BLOCK = 1 << 20  # bytes that are written at once, at least
+OTHER_FORMATS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".onnx", ".pb", ".tflite", ".pkl")
 LARGEST_COUNT = 2**53  # of updates and epochs: no training gets there, and no arithmetic overflows
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -48,7 +52,7 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
 
     The bytes go to a temporary file in the same folder, are synced, and take the place of the old file by a
     rename; a crash leaves the old file or the new one. An existing file keeps its mode; a symbolic link
-    stays, and what it points to is replaced.
+    stays, and what it points to is replaced. Until all is written no other thread can train the model.
 
     Parameters
     ----------
@@ -57,13 +61,14 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
     path : str or path
         Conventionally with the suffix .safetensors.
     overwrite : bool, default True
-        False: an existing file is an error.
+        False: an existing file is an error, also one that another process makes meanwhile.
 
     Raises
     ------
     ValueError
-        The model has no weights yet; or something in it is of the user's own class, or has a name that is
-        not a string: `load_model` could not make it again.
+        The model has no weights yet; or something in it is of the user's own class, has a name that is
+        not a string or that another layer has, or a number that is not finite: `load_model` could not make it
+        again. The path has the suffix of another format.
     RuntimeError
         The model is being trained by another thread.
     FileExistsError
@@ -72,19 +77,32 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
         What the file system says. The old file is as it was, unless the last step, the sync of the folder,
         failed: then the new one is in its place. What is not a file is not replaced.
     """
+    check_suffix(path)
     if not model.built:
         raise ValueError(
             f"the model {model.name!r} has no weights to save yet. "
             "Begin it with layers.Input(shape), or call fit or build first."
         )
-    target = Path(os.path.realpath(path))
-    if not overwrite and target.exists():
-        raise FileExistsError(
-            errno.EEXIST, "overwrite is False and there is a file. Pass another path", str(path)
-        )
     with model.use:
         contents = _contents(model)
-    write_file(target, _serialize(*contents))
+        with paths.replacing(path, overwrite) as descriptor:
+            _write(descriptor, *contents)
+
+
+def check_suffix(path: str | PathLike[str]) -> None:
+    """Refuse a path that promises another format than the one that is written.
+
+    Raises
+    ------
+    ValueError
+        It ends in .h5, .keras or the like.
+    """
+    suffix = Path(os.fsdecode(path)).suffix.lower()
+    if suffix in OTHER_FORMATS:
+        raise ValueError(
+            f"path: expected a name such as model.safetensors, got {os.fsdecode(path)!r}. Models are written in the "
+            f"format safetensors only, and a file {suffix} would be taken for another one."
+        )
 
 
 def load_model(path: str | PathLike[str]) -> Sequential:
@@ -108,24 +126,24 @@ def load_model(path: str | PathLike[str]) -> Sequential:
     >>> bool((copy.get_weights()[0] == model.get_weights()[0]).all())
     True
     """
-    _mode(Path(path))
-    data = Path(path).read_bytes()
-    try:
-        return _model(*_parse(data))
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error.__cause__
+    with os.fdopen(paths.open_regular(path), "rb") as file:
+        try:
+            return _load(file, os.fstat(file.fileno()).st_size)
+        except ModelFileError as error:
+            # Without its cause, which may quote the whole file.
+            raise ModelFileError(f"{path}: {shortened(str(error))}") from None
 
 
 # What is in a file
 
 
 def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
-    """Description (without checksum) and tensors; ValueError for what `_model` would refuse."""
+    """Description (without checksum) and tensors, as views; ValueError for what `_model` would refuse."""
     from . import __version__, layers, losses, metrics, optimizers
 
     _check_names(model)
     names = model.weight_names
-    tensors: Tensors = dict(zip(names, model.get_weights(), strict=True))
+    tensors: Tensors = dict(zip(names, model.weights, strict=True))
     description: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -137,11 +155,11 @@ def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
     trainer = model.trainer
     if trainer is not None:
         for slot, values in trainer.slots.items():
-            tensors |= {_slot_name(name, slot): a.copy() for name, a in zip(names, values, strict=True)}
+            tensors |= {_slot_name(name, slot): a for name, a in zip(names, values, strict=True)}
         description["trainer"] = {
             "compile": trainer.get_config(),
-            "state": trainer.state(),
-            "iterations": trainer.iterations,
+            "state": {name: _count(value) for name, value in trainer.state().items()},
+            "iterations": _count(trainer.iterations),
         }
         compiled = description["trainer"]["compile"]
         optimizers.get(compiled["optimizer"])
@@ -150,6 +168,8 @@ def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
             metrics.get(metric)
     for layer in description["model"]["layers"]:
         layers.get(layer)
+    _weight_names(model.layers, model.sample_shape, {name: a.shape for name, a in tensors.items()})
+    _description(_canonical(description))
     return description, tensors
 
 
@@ -160,6 +180,17 @@ def _check_names(model: Sequential) -> None:
                 f"the name of a {type(named).__name__} must be a string, got {named.name!r}. "
                 "Pass another name= to it."
             )
+    taken: set[str] = set()
+    for layer in model.layers:
+        if layer.name in taken:
+            raise ValueError(
+                f"layers of a model must have different names, got {layer.name!r} twice. Rename one of them."
+            )
+        if any("\ud800" <= sign <= "\udfff" for sign in layer.name):
+            raise ValueError(
+                f"the name of a layer must be Unicode, got {layer.name!r} with half a sign. Rename it."
+            )
+        taken.add(layer.name)
 
 
 def _slot_name(weight: str, slot: str) -> str:
@@ -167,8 +198,8 @@ def _slot_name(weight: str, slot: str) -> str:
     return f"optimizer/{weight}/{slot}"
 
 
-def _model(description: dict[str, Any], tensors: Tensors) -> Sequential:
-    """The model that contents describe."""
+def _model(description: dict[str, Any], shapes: Shapes) -> tuple[Sequential, Tensors]:
+    """The model that contents describe, and where each of its tensors has its place."""
     from .models import Sequential
 
     try:
@@ -177,47 +208,76 @@ def _model(description: dict[str, Any], tensors: Tensors) -> Sequential:
         if len(config["sample_shape"]) > 63:  # NumPy's arrays have 64 axes at most
             raise ValueError(f"sample_shape has {len(config['sample_shape'])} axes")
         model = Sequential.from_config(config)
-        names = _take_weights(model, config["sample_shape"], tensors)
-        model.build()
+        names = _weight_names(model.layers, config["sample_shape"], shapes)
         expected = set(names)
+        if training is not None:
+            expected |= {_slot_name(name, slot) for slot in _slots(training) for name in names}
+        if expected != set(shapes):
+            missing, unknown = sorted(expected - set(shapes)), sorted(set(shapes) - expected)
+            raise ValueError(f"tensors {missing} are missing and {unknown} belong to nothing")
+        for slot_of in expected - set(names):
+            if shapes[slot_of] != shapes[slot_of.removeprefix("optimizer/").rpartition("/")[0]]:
+                raise ValueError(f"{slot_of} must have the shape of its weight")
+        _hold_places(model.layers, shapes)
+        model.build()
+        places: Tensors = {}
         if training is not None:
             model.compile(**training["compile"])
             trainer = model.trainer
             assert trainer is not None
-            slots = {slot: [tensors[_slot_name(name, slot)] for name in names] for slot in trainer.slots}
-            expected |= {_slot_name(name, slot) for slot in slots for name in names}
-            trainer.set_slots(slots)
+            for slot, values in trainer.slots.items():
+                places |= {_slot_name(name, slot): a for name, a in zip(names, values, strict=True)}
             trainer.set_state({name: _count(training["state"][name]) for name in trainer.state()})
             trainer.iterations = _count(training["iterations"])
         _check_names(model)
-        if expected != set(tensors):
-            raise ValueError(f"tensors {sorted(set(tensors) - expected)} belong to nothing")
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        places |= zip(names, model.weights, strict=True)  # now: `compile` may have had another network made
+        return model, {name: places[name] for name in shapes}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelFileError(
-            f"its description is not one that nnfast writes ({type(error).__name__}: {error}). "
+            f"its description is not one that nnfast writes ({type(error).__name__}: {shortened(str(error))}). "
             "Use a file that `save` wrote."
         ) from error
-    return model
 
 
-def _take_weights(model: Sequential, sample_shape: list[int], tensors: Tensors) -> list[str]:
-    """Give each layer its tensors, by name, before a network is made; ValueError if sizes do not agree."""
-    from .layers import Dense, checked_shape
+def _slots(training: Mapping[str, Any]) -> Iterable[str]:
+    """Names of the slots that the optimizer has."""
+    from . import _core, optimizers
+
+    return _core.RULES[optimizers.get(training["compile"]["optimizer"]).rule][1]
+
+
+def _weight_names(layers: Iterable[Layer], sample_shape: Iterable[int], shapes: Shapes) -> list[str]:
+    """Names of the weights in their order; ValueError if a layer's tensors do not have the shapes they must."""
+    from .layers import checked_shape
 
     names: list[str] = []
     shape = checked_shape(sample_shape)
-    for layer in model.layers:
+    for layer in layers:
         after = layer.output_shape(shape)
-        if isinstance(layer, Dense):
-            sizes = {"kernel": (*shape, layer.units)} | ({"bias": after} if layer.use_bias else {})
-            for name, size in sizes.items():
-                if tensors[f"{layer.name}/{name}"].shape != size:
-                    raise ValueError(f"the {name} of layer {layer.name!r} must have shape {size}")
-            own = [f"{layer.name}/{name}" for name in sizes]
-            layer.tensors = [tensors[name] for name in own]
-            names += own
+        for name, size in _sizes(layer, shape, after).items():
+            own = f"{layer.name}/{name}"
+            if shapes[own] != size:
+                raise ValueError(
+                    f"the {name} of layer {layer.name!r} must have shape {size}, got {shapes[own]}"
+                )
+            names.append(own)
         shape = after
     return names
+
+
+def _sizes(layer: Layer, shape: tuple[int, ...], after: tuple[int, ...]) -> Shapes:
+    from .layers import Dense
+
+    if not isinstance(layer, Dense):
+        return {}
+    return {"kernel": (*shape, layer.units)} | ({"bias": after} if layer.use_bias else {})
+
+
+def _hold_places(layers: Iterable[Layer], shapes: Shapes) -> None:
+    """Let a network be built without drawing weights: zeros, of which there is one in memory."""
+    for layer in layers:
+        own = [f"{layer.name}/{name}" for name in ("kernel", "bias")]
+        layer.tensors = [np.broadcast_to(np.float32(0), shapes[name]) for name in own if name in shapes]
 
 
 def _count(value: object, largest: int = LARGEST_COUNT) -> int:
@@ -235,39 +295,51 @@ def _canonical(description: Mapping[str, Any]) -> str:
             return value.item()
         raise TypeError(f"a model file cannot hold {value!r}. Give a plain number or a string.")
 
-    return json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain)
-
-
-def _checksum(description: Mapping[str, Any], tensors: Tensors) -> str:
-    digest = hashlib.sha256(_canonical(description).encode())
-    for name, a in sorted(tensors.items()):
-        digest.update(f"{name}:{a.dtype.str}:{a.shape}\n".encode())
-        digest.update(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).data)
-    return digest.hexdigest()
-
-
-def _serialize(description: dict[str, Any], tensors: Tensors) -> bytes:
-    from safetensors.numpy import save
-
-    body = {key: value for key, value in description.items() if key != "checksum"}
-    whole = {**body, "checksum": _checksum(body, tensors)}
-    return save(tensors, metadata={KEY: _canonical(whole)})
-
-
-def _parse(data: bytes) -> tuple[dict[str, Any], Tensors]:
-    """Description and tensors of a file's bytes, checked to the last bit."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        tensors = load(data)  # first, so that what it refuses is refused
-        text = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][KEY]
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFileError(
-            f"expected a model that nnfast saved, got another file or a damaged one "
-            f"({type(error).__name__}: {error}). Use a file that `save` wrote."
+        return json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain)
+    except ValueError as error:
+        raise ValueError(
+            f"a model file cannot hold what its description would have ({error}). "
+            "Give numbers that are finite, and not of thousands of digits."
         ) from error
-    description = _description(text)
+
+
+def _write(descriptor: int, description: dict[str, Any], tensors: Tensors) -> None:
+    """Write a file: the tensors first, because the checksum over them stands in the header before them."""
+    shapes: Shapes = {name: a.shape for name, a in tensors.items()}
+
+    def header(checksum: str) -> bytes:
+        return tensorfile.header({KEY: _canonical({**description, "checksum": checksum})}, shapes)
+
+    digest = hashlib.sha256(_canonical(description).encode())
+    os.lseek(descriptor, len(header("0" * 2 * digest.digest_size)), os.SEEK_SET)
+    pending = bytearray()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(_mark(name, tensor.shape))
+        for piece in tensorfile.pieces(tensor):
+            digest.update(piece)
+            pending += piece
+            if len(pending) >= BLOCK:
+                paths.write_all(descriptor, pending)
+                pending = bytearray()
+    paths.write_all(descriptor, pending)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    paths.write_all(descriptor, header(digest.hexdigest()))
+
+
+def _mark(name: str, shape: tuple[int, ...]) -> bytes:
+    """What the checksum has of a tensor before its bytes."""
+    return f"{name}:<f4:{shape}\n".encode()
+
+
+def _load(file: BinaryIO, size: int) -> Sequential:
+    """The model in a file, checked to the last bit."""
+    metadata, shapes = tensorfile.read_header(file, size)
+    if set(metadata) != {KEY}:
+        raise ModelFileError(
+            "expected a model that nnfast saved, got a file without its description. Use a file that `save` wrote."
+        )
+    description = _description(metadata[KEY])
     versions = description.get("format_version"), description.get("random_stream")
     if versions != (FORMAT_VERSION, RANDOM_STREAM):
         raise ModelFileError(
@@ -275,11 +347,31 @@ def _parse(data: bytes) -> tuple[dict[str, Any], Tensors]:
             f"{versions[0]!r} and {versions[1]!r}, written by nnfast {description.get('nnfast_version')!r}. "
             "Use that version of nnfast."
         )
-    if any(a.dtype != np.float32 for a in tensors.values()):
-        raise ModelFileError("all tensors must be float32, got others. Use a file that `save` wrote.")
-    if _serialize(description, tensors) != data:
+    if _canonical(description) != metadata[KEY]:
+        raise ModelFileError("its description is not written as nnfast writes it. Use another copy.")
+    checksum = description.pop("checksum", None)
+    begin = file.tell()
+    try:
+        model, places = _model(description, shapes)
+    except ModelFileError:
+        _read(file, description, shapes, {}, checksum)  # if it is damaged, rather say that
+        raise
+    file.seek(begin)
+    _read(file, description, shapes, places, checksum)
+    return model
+
+
+def _read(
+    file: BinaryIO, description: dict[str, Any], shapes: Shapes, places: Tensors, checksum: object
+) -> None:
+    """Read the tensors to their places; ModelFileError if the checksum does not fit."""
+    digest = hashlib.sha256(_canonical(description).encode())
+    for name, shape in shapes.items():
+        digest.update(_mark(name, shape))
+        for piece in tensorfile.read_into(file, math.prod(shape), places.get(name)):
+            digest.update(piece)
+    if digest.hexdigest() != checksum:
         raise ModelFileError("damaged: its checksum does not fit. Use another copy.")
-    return description, tensors
 
 
 def _description(text: str) -> dict[str, Any]:
@@ -312,43 +404,3 @@ def _description(text: str) -> dict[str, Any]:
             f"its description cannot be read ({error}). Use a file that `save` wrote."
         ) from error
     return description
-
-
-# Disk
-
-
-def _mode(path: Path) -> int:
-    """Mode of a file. A pipe would be waited for, a device read for ever or replaced: OSError."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder gets its usual error
-        raise OSError(errno.EINVAL, "expected a regular file, this is not one", str(path))
-    return stat.S_IMODE(mode)
-
-
-def write_file(path: str | PathLike[str], data: bytes) -> None:
-    """Put data in the place of a file, all or nothing, as `save_model` does."""
-    target = Path(os.path.realpath(path))
-    mode = _mode(target) if target.exists() else None
-    temporary = target.with_name(f".nnfast-{secrets.token_hex(8)}.tmp")
-    try:
-        descriptor = os.open(temporary, CREATE, 0o666)
-        try:
-            if mode is not None:
-                os.chmod(temporary, mode)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # where a folder can be opened, make the rename itself durable
-        descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -8,6 +8,7 @@ disk.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import importlib
@@ -21,6 +22,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+from ..names import shortened
+from ..progress import is_open
 
 DATA_DIR_VARIABLE = "NNFAST_DATA_DIR"
 TIMEOUT = 30.0
@@ -194,8 +198,8 @@ def store(dataset: str, name: str, content: bytes, packed: bytes = b"") -> None:
     """
     if name.endswith(".gz"):
         content = packed if packed.startswith(_GZIP_MAGIC) else gzip.compress(content, 6, mtime=0)
-    path = cache_dir() / dataset / name
     try:
+        path = cache_dir() / dataset / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not synced: the checksum at the next read finds what a power cut may have left.
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{name}.", delete=False) as temporary:
@@ -220,8 +224,12 @@ def cache_dir() -> Path:
     else:
         given, usual = os.environ.get("XDG_CACHE_HOME"), Path(".cache")
     # The XDG specification: a relative path is invalid and ignored.
-    base = Path(given) if given and os.path.isabs(given) else Path.home() / usual
-    return base / "nnfast"
+    if given and os.path.isabs(given):
+        return Path(given) / "nnfast"
+    try:
+        return Path.home() / usual / "nnfast"
+    except RuntimeError:
+        raise FileNotFoundError(errno.ENOENT, "this user has no home folder, and so no cache") from None
 
 
 def _from_folders(dataset: str, name: str, data_dir: Folder | None, tried: list[str]) -> bytes | None:
@@ -230,7 +238,7 @@ def _from_folders(dataset: str, name: str, data_dir: Folder | None, tried: list[
         if not folder:
             tried.append(f"{origin}: not given")
             continue
-        root = Path(folder).expanduser()
+        root = _expanded(folder, origin)
         for path in candidates(root, dataset, name):
             try:
                 with path.open("rb") as stream:
@@ -246,6 +254,16 @@ def _from_folders(dataset: str, name: str, data_dir: Folder | None, tried: list[
     return None
 
 
+def _expanded(folder: Folder, origin: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{origin}: expected a folder, got {os.fspath(folder)!r}, and there is no user of that name with a home. "
+            "Pass the whole path."
+        ) from None
+
+
 def candidates(root: Path, dataset: str, name: str) -> Iterator[Path]:
     """Where a file lies in a folder: in a subfolder named like the data set or not, packed or not."""
     for folder in (root / dataset, root):
@@ -255,7 +273,11 @@ def candidates(root: Path, dataset: str, name: str) -> Iterator[Path]:
 
 
 def _from_cache(dataset: str, name: str, tried: list[str]) -> bytes | None:
-    path = cache_dir() / dataset / name
+    try:
+        path = cache_dir() / dataset / name
+    except FileNotFoundError as error:
+        tried.append(f"cache: {error.strerror}")
+        return None
     try:
         with path.open("rb") as stream:
             return verified(dataset, name, stream)
@@ -274,16 +296,22 @@ def _from_publishers(dataset: str, name: str, tried: list[str]) -> bytes | None:
         tried.append("download: needs pooch, which is not installed: pip install 'nnfast[data]'")
         return None
     for base in PUBLISHERS[dataset]:
-        try:
-            # Requests' errors are OSErrors.
-            with _bar(dataset, name) as bar, _Download(FILES[dataset][name].size) as download:
-                pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(base + name, download, None)
+        with _Download(FILES[dataset][name].size) as download:
+            try:
+                with _bar(dataset, name) as bar:
+                    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(base + name, download, None)
                 download.seek(0)
                 content = verified(dataset, name, download)
-                store(dataset, name, content, download.getvalue())
-            return content
-        except (OSError, Refused) as error:
-            tried.append(f"download: {base}{name}: {error}")
+            except MemoryError:
+                raise
+            except (
+                Exception
+            ) as error:  # whatever a server can make four libraries raise: the next one is asked
+                reason = " ".join(str(error).split()) or type(error).__name__
+                tried.append(f"download: {base}{name}: {shortened(reason, 500)}")
+                continue
+            store(dataset, name, content, download.getvalue())
+        return content
     return None
 
 
@@ -302,14 +330,14 @@ class _Download(io.BytesIO):
 
 
 def _bar(dataset: str, name: str) -> Any:
-    # disable=None: only on a terminal. The total is corrected by what the server announces.
+    # disable=None: only on a terminal, and not without a standard error. The total is corrected by what the server announces.
     return importlib.import_module("tqdm").tqdm(
         total=FILES[dataset][name].size,
         desc=f"{dataset}/{name}",
         unit="B",
         unit_scale=True,
         leave=False,
-        disable=None,
+        disable=None if is_open(sys.stderr) else True,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..names import unknown_name
+from ..paths import make_folder
 from ..plot.style import require_matplotlib
 from . import experiments, report, theory
 from .item import Findings, Item, Made, Row, make
@@ -74,6 +75,8 @@ def run(
         An id that is not known.
     ImportError
         Without matplotlib.
+    OSError
+        `out` cannot be written.
     RuntimeError
         MNIST or wine are neither at hand nor to be had; see `datasets`.
     """
@@ -82,8 +85,7 @@ def run(
         if key not in ITEMS:
             raise unknown_name("item", key, ITEMS)
     require_matplotlib()
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out, "out")
     laboratory = experiments.Laboratory(quick, folder, verbose)
     begin = time.perf_counter()
     made = []

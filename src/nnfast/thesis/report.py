@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, _core, saving
+from .. import __version__, _core, paths
 from ..threads import get_num_threads
 from .item import Made, Row, total
 
@@ -48,12 +48,12 @@ def write(made: Sequence[Made], out: Path, quick: bool, seconds: float) -> Path:
             figure.savefig(out / f"{name}.svg")
             pictures[name] = inline((out / f"{name}.svg").read_text(encoding="utf-8"), name)
         for name, rows in one.findings.tables.items():
-            saving.write_file(out / f"{name}.csv", as_csv(rows).encode())
-    saving.write_file(
+            paths.write_file(out / f"{name}.csv", as_csv(rows).encode())
+    paths.write_file(
         out / "report.json", json.dumps(as_json(made, quick, seconds), indent=1, allow_nan=False).encode()
     )
     page = document(made, pictures, quick, seconds)
-    saving.write_file(out / "report.html", page.encode())
+    paths.write_file(out / "report.html", page.encode())
     return out / "report.html"
 
 
