@@ -68,6 +68,7 @@ def test_normalize_whatever_numpy_is_told_of_underflow() -> None:
     [
         ([[1, 2]], 2, ValueError, r"axis must be an axis of x, which has shape \(1, 2\), got 2"),
         (3.0, -1, ValueError, r"shape \(\), got -1"),
+        ([[1, 2]], None, ValueError, r"axis must be an axis of x, which has shape \(1, 2\), got None"),
         (["a"], -1, TypeError, "x must hold real numbers, got dtype <U1"),
         ([1j], -1, TypeError, "real numbers, got dtype complex128"),
         ([None], -1, ValueError, "x must have a value everywhere, got None in row 0"),

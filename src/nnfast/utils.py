@@ -70,7 +70,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floa
     values = arrays.to_numpy(x, "x")
     single = values.dtype.kind == "f" and values.dtype.itemsize == 4
     values = values.astype(np.float32 if single else np.float64, copy=False)
-    if not -values.ndim <= axis < values.ndim:
+    if not isinstance(axis, int | np.integer) or not -values.ndim <= axis < values.ndim:
         raise ValueError(f"axis must be an axis of x, which has shape {values.shape}, got {axis}.")
     with np.errstate(all="ignore"):  # a sum of squares that overflows is reported below
         norm = np.linalg.norm(values, order, axis, keepdims=True)
