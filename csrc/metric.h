@@ -1,6 +1,6 @@
 /* Metrics: sums over rows of something that is looked at, not trained on, one row each.
  *
- * They see what the model predicts (probabilities, not logits), in the same forward pass that the loss sees. Plain loops: a metric
+ * They see what the model predicts, in the same forward pass that the loss sees. Plain loops: a metric
  * costs a hundredth of a layer. */
 
 #ifndef NN_METRIC_H
@@ -27,16 +27,20 @@ static double categorical_accuracy(const float *a, nn_targets y, ptrdiff_t R, pt
     return sum;
 }
 
-/* The mean over the outputs of (a > 0.5) == y */
-static double binary_accuracy(const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K) {
+/* The mean over the outputs of (a > threshold) == y */
+static double agreement(const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K, float threshold) {
     double sum = 0.0;
     for (ptrdiff_t r = 0; r < R; r++) {
         double row = 0.0;
-        for (ptrdiff_t k = 0; k < K; k++) row += (a[r * K + k] > 0.5f ? 1.0f : 0.0f) == y.values[r * K + k];
+        for (ptrdiff_t k = 0; k < K; k++) row += (a[r * K + k] > threshold ? 1.0f : 0.0f) == y.values[r * K + k];
         sum += row / (double)K;
     }
     return sum;
 }
+
+static double binary_accuracy(const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K) { return agreement(a, y, R, K, 0.5f); }
+
+static double binary_accuracy_of_logits(const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K) { return agreement(a, y, R, K, 0.0f); }
 
 static double squared_error(const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K) {
     double sum = 0.0;
@@ -68,6 +72,7 @@ static const nn_metric metric_table[] = {
     {.name = "sparse_categorical_accuracy", .sparse = true, .sum = sparse_categorical_accuracy},
     {.name = "categorical_accuracy", .sum = categorical_accuracy},
     {.name = "binary_accuracy", .sum = binary_accuracy},
+    {.name = "binary_accuracy_of_logits", .sum = binary_accuracy_of_logits},
     {.name = "mean_squared_error", .sum = squared_error},
     {.name = "mean_absolute_error", .sum = absolute_error},
     {.name = NULL},

@@ -577,3 +577,64 @@ def test_a_callback_may_listen_within_an_epoch_and_end_it(listeners: int) -> Non
         trained.fit(x, np.ones(300_000), batch_size=8, verbose=0, callbacks=watches)
     assert [watch.seen for watch in watches] == [3, 2][:listeners]
     assert 0 < trained.optimizer.iterations < 300_000 // 8
+
+
+@pytest.mark.parametrize("cls", [callbacks.EarlyStopping, callbacks.ReduceLROnPlateau])
+@pytest.mark.parametrize("monitor", [None, "", 3, ["loss"]])
+def test_what_is_monitored_must_be_a_name(cls, monitor: object) -> None:
+    with pytest.raises(
+        TypeError, match="monitor must be the name of a value in the logs, such as 'val_loss'"
+    ):
+        cls(monitor=monitor)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: callbacks.EarlyStopping(patience=None), TypeError, "patience must be a number, got None"),
+        (lambda: callbacks.EarlyStopping(patience="3"), TypeError, "patience must be a number, got '3'"),
+        (
+            lambda: callbacks.EarlyStopping(patience=-1),
+            ValueError,
+            "patience must be a finite number >= 0, got -1",
+        ),
+        (lambda: callbacks.EarlyStopping(min_delta=None), TypeError, "min_delta must be a number, got None"),
+        (
+            lambda: callbacks.EarlyStopping(min_delta=np.nan),
+            ValueError,
+            "min_delta must be a finite number, got nan",
+        ),
+        (lambda: callbacks.EarlyStopping(baseline="0.5"), TypeError, "baseline must be a number, got '0.5'"),
+        (
+            lambda: callbacks.EarlyStopping(start_from_epoch=None),
+            TypeError,
+            "start_from_epoch must be a number",
+        ),
+        (lambda: callbacks.ReduceLROnPlateau(factor=None), TypeError, "factor must be a number, got None"),
+        (
+            lambda: callbacks.ReduceLROnPlateau(factor=np.nan),
+            ValueError,
+            "factor must be a finite number, got nan",
+        ),
+        (
+            lambda: callbacks.ReduceLROnPlateau(cooldown=None),
+            TypeError,
+            "cooldown must be a number, got None",
+        ),
+        (lambda: callbacks.ReduceLROnPlateau(min_lr=None), TypeError, "min_lr must be a number, got None"),
+        (lambda: callbacks.LearningRateScheduler(0.1), TypeError, "schedule must be a function .* got 0.1"),
+        (
+            lambda: callbacks.LambdaCallback(on_epoch_end=3),
+            TypeError,
+            "on_epoch_end must be a function, got 3",
+        ),
+    ],
+)
+def test_arguments_are_checked_before_training(make, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_numbers_of_any_type_are_taken() -> None:
+    stop = callbacks.EarlyStopping(patience=np.int64(2), min_delta=-0.5, baseline=np.float32(-1))
+    assert (stop.patience, stop.min_delta, stop.baseline) == (2, 0.5, -1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 
-from nnfast import _core, losses
+from nnfast import Sequential, _core, layers, losses
 from nnfast.names import serialize
 
 from .tolerances import POINTWISE_RTOL
@@ -82,6 +83,74 @@ def test_by_name_class_object_and_configuration(name: str) -> None:
 def test_short_names() -> None:
     assert losses.get("mse").name == losses.mse.name == losses.MSE.name == "mean_squared_error"
     assert losses.get("mae").name == losses.mae.name == losses.MAE.name == "mean_absolute_error"
+
+
+CROSSENTROPIES = [name for name, link in _core.LOSSES.items() if link]
+CATEGORICAL = [name for name, link in _core.LOSSES.items() if link == "softmax"]
+
+
+def compiled(units: int, activation: str, loss: object, built: bool = True) -> Sequential:
+    model = Sequential([layers.Input((2,))] if built else [], seed=0)
+    model.add(layers.Dense(units))
+    model.add(layers.Activation(activation))
+    model.compile("sgd", loss)
+    return model
+
+
+HEADS = [
+    *((1, "softmax", name, False, "a softmax of one output is 1") for name in _core.LOSSES),
+    *((1, "softmax", name, True, "a softmax of one output is 1") for name in CROSSENTROPIES),
+    *((1, activation, name, False, "one output means one class") for name in CATEGORICAL for activation in ("sigmoid", "linear", "relu")),
+    *((1, "linear", name, True, "one output means one class") for name in CATEGORICAL),
+    *((3, activation, name, True, "Leave out one of the two") for name in CROSSENTROPIES for activation in ("softmax", "sigmoid")),
+    (1, "sigmoid", "binary_crossentropy", True, "Leave out one of the two"),
+    *((3, activation, name, False, "or from_logits=True") for name in CROSSENTROPIES for activation in ("linear", "relu", "tanh")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("units", "activation", "name", "from_logits", "message"), HEADS)
+def test_a_head_that_cannot_learn_warns_at_compile(units, activation, name, from_logits, message) -> None:
+    loss = type(losses.get(name))
+    with pytest.warns(UserWarning, match=message) as caught:
+        compiled(units, activation, loss(from_logits=True) if from_logits else loss())
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_a_head_warns_once_when_it_becomes_known() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = compiled(1, "softmax", "binary_crossentropy", built=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            model.fit(np.ones((3, 2)), [0, 1, 1], verbose=0)
+    assert [str(warning.message)[:23] for warning in caught] == ["The model cannot learn:"]
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss"),
+    [
+        (1, "sigmoid", "binary_crossentropy"),
+        (3, "sigmoid", "binary_crossentropy"),
+        (2, "softmax", "binary_crossentropy"),
+        (1, "linear", losses.BinaryCrossentropy(from_logits=True)),
+        (3, "linear", losses.CategoricalCrossentropy(from_logits=True)),
+        (3, "linear", losses.SparseCategoricalCrossentropy(from_logits=True)),
+        (3, "softmax", "categorical_crossentropy"),
+        (3, "sigmoid", "categorical_crossentropy"),
+        (2, "softmax", "sparse_categorical_crossentropy"),
+        (1, "sigmoid", "mse"),
+        (1, "relu", "mae"),
+        (3, "softmax", "mse"),
+    ],
+    ids=str,
+)
+def test_heads_that_learn_do_not_warn(units, activation, loss) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled(units, activation, loss)
 
 
 def test_shapes_of_targets() -> None:

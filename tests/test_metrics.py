@@ -35,7 +35,8 @@ DEFINITIONS = {
 
 
 def test_every_row_of_the_table_has_a_public_class_and_the_reverse() -> None:
-    assert {cls.row for cls in metrics._CLASSES} == set(_core.METRICS)
+    rows = {cls.row for cls in metrics._CLASSES} | {metrics.BinaryAccuracy(threshold=0).row}
+    assert rows == set(_core.METRICS)
     assert {cls().name for cls in metrics._CLASSES} == set(DEFINITIONS)
 
 
@@ -107,6 +108,64 @@ def test_accuracy_of_a_regression_warns() -> None:
         model(1, "linear", "mse", ["accuracy"])
 
 
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize(
+    ("targets", "outputs", "value"),
+    [
+        ([0.9], [0.95], 0.0),  # 0.9 is not 1, as in Keras
+        ([0.9], [0.1], 0.0),
+        ([1.0], [0.95], 1.0),
+        ([0.0], [0.5], 1.0),  # above 0.5 only
+        ([0.9, 1.0, 0.0], [0.95, 0.6, 0.2], 2 / 3),
+    ],
+)
+def test_binary_accuracy_of_soft_targets(backend: str, targets: list, outputs: list, value: float) -> None:
+    given = Sequential([layers.Input((1,)), layers.Dense(1)], seed=0)
+    given.set_weights([[[1.0]], [0.0]])
+    given.compile("sgd", "mse", metrics=["binary_accuracy"], backend=backend)
+    assert given.evaluate(outputs, targets, verbose=0)[1] == pytest.approx(value)
+    assert "0.9 counts as wrong" in metrics.BinaryAccuracy.__doc__
+
+
+def test_categorical_accuracy_of_soft_targets_looks_at_the_largest() -> None:
+    given = Sequential([layers.Input((2,)), layers.Dense(2)], seed=0)
+    given.set_weights([np.eye(2), np.zeros(2)])
+    given.compile("sgd", "mse", metrics=["accuracy"])
+    assert given.evaluate([[0.9, 0.1], [0.9, 0.1]], [[0.6, 0.4], [0.4, 0.6]], verbose=0)[1] == 0.5
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("spelling", ["accuracy", "acc", metrics.BinaryAccuracy(threshold=0)], ids=str)
+def test_accuracy_of_logits_is_that_of_their_probabilities(backend: str, spelling: object) -> None:
+    """0.3 is a probability of 0.57, hence the class 1, which a threshold of 0.5 would miss."""
+    z, y = [[0.3], [-0.3], [0.6], [0.0]], [1.0, 0.0, 1.0, 0.0]
+    values = []
+    for activation, loss in (
+        ("linear", losses.BinaryCrossentropy(from_logits=True)),
+        ("sigmoid", losses.BinaryCrossentropy()),
+    ):
+        given = Sequential([layers.Input((1,)), layers.Dense(1, activation)], seed=0)
+        given.set_weights([[[1.0]], [0.0]])
+        chosen = [spelling] if activation == "linear" else ["accuracy"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            given.compile("sgd", loss, metrics=chosen, backend=backend)
+        values.append(given.evaluate(z, y, verbose=0)[1])
+        values.append(given.fit(z, y, verbose=0).history[given.metrics_names[1]][0])
+    assert values == [1.0] * 4
+
+
+def test_binary_accuracy_of_logits_at_half_warns() -> None:
+    with pytest.warns(UserWarning, match=r"compares outputs with 0.5, but they are logits .*threshold=0"):
+        model(1, "linear", losses.BinaryCrossentropy(from_logits=True), ["binary_accuracy"])
+
+
+@pytest.mark.parametrize("threshold", [0.7, 1, -1, None, "0.5", np.nan])
+def test_other_thresholds_are_refused(threshold: object) -> None:
+    with pytest.raises(ValueError, match=r"threshold must be 0.5, for probabilities, or 0, for logits, got"):
+        metrics.BinaryAccuracy(threshold=threshold)
+
+
 def test_sample_weights_leave_metrics_alone() -> None:
     trained = model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"])
     plain = trained.evaluate(X, LABELS, verbose=0)
@@ -116,13 +175,22 @@ def test_sample_weights_leave_metrics_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "identifier", ["acc", "accuracy", *DEFINITIONS, "mse", metrics.BinaryAccuracy(name="b")], ids=str
+    "identifier",
+    [
+        "acc",
+        "accuracy",
+        *DEFINITIONS,
+        "mse",
+        metrics.BinaryAccuracy(name="b"),
+        metrics.BinaryAccuracy(threshold=0),
+    ],
+    ids=str,
 )
 def test_configuration(identifier: object) -> None:
     metric = metrics.get(identifier)
     again = metrics.get(metrics.describe(metric))
     assert type(again) is type(metric)
-    assert again.name == metric.name
+    assert (again.name, again.row) == (metric.name, metric.row)
 
 
 def test_ties_go_to_the_lowest_index() -> None:

@@ -54,6 +54,13 @@ def test_normalize_takes_what_users_have() -> None:
     assert utils.normalize([[True, False]]).tolist() == [[1, 0]]
     pandas = pytest.importorskip("pandas")
     assert utils.normalize(pandas.DataFrame({"a": [3.0], "b": [4.0]})).tolist() == [[0.6, 0.8]]
+    mixed = pandas.DataFrame({"a": pandas.array([3], "Int64"), "b": [4.0]})
+    assert utils.normalize(mixed).tolist() == [[0.6, 0.8]]
+
+
+def test_normalize_whatever_numpy_is_told_of_underflow() -> None:
+    with np.errstate(all="raise"):
+        assert utils.normalize([[1e-200, 1.0], [0.0, 0.0]]).tolist() == [[1e-200, 1.0], [0.0, 0.0]]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +68,12 @@ def test_normalize_takes_what_users_have() -> None:
     [
         ([[1, 2]], 2, ValueError, r"axis must be an axis of x, which has shape \(1, 2\), got 2"),
         (3.0, -1, ValueError, r"shape \(\), got -1"),
+        ([[1, 2]], None, ValueError, r"axis must be an axis of x, which has shape \(1, 2\), got None"),
         (["a"], -1, TypeError, "x must hold real numbers, got dtype <U1"),
         ([1j], -1, TypeError, "real numbers, got dtype complex128"),
-        ([None], -1, TypeError, "real numbers, got dtype object"),
+        ([None], -1, ValueError, "x must have a value everywhere, got None in row 0"),
+        (["1.5"], -1, TypeError, r"numbers written as text. Convert it: numpy.asarray\(x\).astype\(float\)"),
+        ([[1.0]], 2**63, ValueError, f"axis must be an axis of x, .* got {2**63}"),
         ([[1.0, np.inf]], -1, ValueError, "infinite in float64"),
         (np.float32([[1e30, 1.0]]), -1, ValueError, "infinite in float32: .* Remove or scale"),
     ],
@@ -91,6 +101,8 @@ def test_to_categorical_keeps_other_axes() -> None:
     assert utils.to_categorical(1).tolist() == [0, 1]
     assert utils.to_categorical([True, False]).tolist() == [[0, 1], [1, 0]]
     assert utils.to_categorical([], 4).shape == (0, 4)
+    pandas = pytest.importorskip("pandas")
+    assert utils.to_categorical(pandas.Series([0, 1], dtype="Int64")).tolist() == [[1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,14 @@ def test_to_categorical_keeps_other_axes() -> None:
         ([0, np.inf], None, ValueError, "got inf at position 1"),
         ([np.nan], None, ValueError, "got nan at position 0"),
         ([], None, ValueError, "Give num_classes"),
-        (["cat"], None, TypeError, "x must hold whole numbers, got dtype <U3. Number the classes"),
+        (["cat"], None, TypeError, "x must hold real numbers, got dtype <U3. Encode it: numpy.unique"),
+        ([0, None], None, ValueError, "x must have a value everywhere, got None in row 1"),
+        ([0], 2**63, ValueError, f"num_classes must be a whole number from 1 to 2147483647, got {2**63}"),
+        ([0], 0, ValueError, "num_classes must be a whole number from 1 to 2147483647, got 0"),
+        ([0], -1, ValueError, "num_classes must be a whole number from 1 to 2147483647, got -1"),
+        ([0], 2.5, ValueError, "num_classes must be a whole number from 1 to 2147483647, got 2.5"),
+        (np.uint64([0, 2**63]), None, ValueError, f"x must hold labels below 2147483647, got {2**63}"),
+        ([0, 1e300], None, ValueError, r"x must hold labels below 2147483647, got 1e\+300"),
     ],
 )
 def test_to_categorical_refuses(

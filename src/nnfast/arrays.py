@@ -9,16 +9,23 @@ not copied when it is already right. Rows and columns in messages count from 0.
 from __future__ import annotations
 
 import math
+import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
+from . import _core, diagnosis, tables
 
 MAX_ROWS = 2**32 - 1
 """Rows are shuffled as uint32."""
+
+MAX_CLASSES = 2**31 - 1
+"""Labels are int32."""
+
+LARGEST = float(np.finfo(np.float32).max)
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -26,7 +33,7 @@ Labels = NDArray[np.int32]
 Inputs = Floats | _core.SparseRows
 
 
-def to_numpy(values: object, name: str) -> Array:
+def to_numpy(values: object, name: str, dtype: type[np.float32] | None = None) -> Array:
     """The array of numbers behind a list, DataFrame or array, not copied where that is possible.
 
     Parameters
@@ -35,13 +42,16 @@ def to_numpy(values: object, name: str) -> Array:
         Bools, integers or floats of any shape and layout.
     name : str
         The argument, for messages.
+    dtype : dtype, optional
+        That of a DataFrame whose columns differ in theirs; see `tables.to_numpy`.
 
     Raises
     ------
     TypeError
-        Not numbers: object, string, complex, sparse or masked arrays, dicts, generators.
+        Not numbers: arrays of objects, text, dates, complex numbers or records, sparse arrays, dicts, sets,
+        generators.
     ValueError
-        Lists of unequal length.
+        Lists of unequal length; a value that is missing: None, NaN in a DataFrame, masked.
 
     Examples
     --------
@@ -50,45 +60,32 @@ def to_numpy(values: object, name: str) -> Array:
     """
     if type(values) is np.ndarray and values.dtype.kind in "biuf":  # no subclass: most calls end here
         return values
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise TypeError(
-            f"{name} must have a value everywhere, got a masked array. Fill it: {name}.filled(0)."
-        )
+    if tables.is_table(values):
+        return tables.to_numpy(values, name, dtype)
+    if isinstance(values, np.ma.MaskedArray) and values.dtype.names is None and np.ma.is_masked(values):
+        raise diagnosis.masked(values, name)
     if hasattr(values, "toarray"):
         raise TypeError(
             f"{name} must be a dense array, got {type(values).__name__}. Convert it: {name}.toarray()."
         )
     try:
         array = np.asarray(values)
+    except MemoryError:
+        raise
     except ValueError as error:
         raise ValueError(
             f"{name} must be an array, got rows of unequal length ({error}). Pad or trim them."
         ) from None
+    except Exception as error:  # whatever an object's own __array__ raises
+        raise TypeError(
+            f"{name} must hold real numbers, got {type(values).__name__}, which does not become an array "
+            f"({error}). Convert it to a NumPy array first."
+        ) from error
+    if not array.size and array.dtype.kind == "O":
+        return array.astype(np.float32)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got {_describe(values, array)}.")
+        raise diagnosis.no_numbers(values, array, name)
     return array
-
-
-_REMEDIES = {
-    "c": "Use its real part or its absolute value",
-    "O": "Find what is not a number in it with .astype('float32')",
-}
-
-
-def _describe(values: object, array: Array) -> str:
-    """What came instead of numbers, and what to do."""
-    if array.ndim == 0 and array.dtype.kind == "O":
-        return f"{type(values).__name__}. Pass an array, a list or a DataFrame"
-    dtypes: Any = getattr(values, "dtypes", None)
-    if hasattr(dtypes, "items"):  # a DataFrame
-        wrong = [str(column) for column, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"]
-        return (
-            f"dtype {array.dtype} from columns {', '.join(wrong)}. Encode them as numbers, or leave them out"
-        )
-    remedy = _REMEDIES.get(
-        array.dtype.kind, "Encode it: numpy.unique(..., return_inverse=True) numbers classes"
-    )
-    return f"dtype {array.dtype}. {remedy}"
 
 
 def as_float32(values: object, name: str) -> Floats:
@@ -99,32 +96,17 @@ def as_float32(values: object, name: str) -> Floats:
     ValueError
         NaN or infinity, or a value beyond the range of float32: checked after the cast, with its place.
     """
-    array = to_numpy(values, name)
+    array = to_numpy(values, name, np.float32)
     if array.dtype == np.float32 and array.flags.c_contiguous and array.flags.aligned:
         result: Floats = array
     else:
-        with np.errstate(over="ignore"):  # found below, with its place
+        with np.errstate(all="ignore"):  # an overflow is found below, with its place; what underflows is 0
             result = np.require(array, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
     if array.dtype.kind == "f":
         index = _core.first_nonfinite(result)
         if index >= 0:
-            raise _not_finite(array, index, name)
+            raise diagnosis.not_finite(name, array.flat[index], diagnosis.place(index, array.shape))
     return result
-
-
-def _not_finite(array: Array, index: int, name: str) -> ValueError:
-    place = np.unravel_index(index, array.shape)
-    value = array[place]
-    where = "" if not place else f" in row {place[0]}"
-    if len(place) > 1:
-        where += f", column {place[1] if len(place) == 2 else tuple(int(i) for i in place[1:])}"
-    if np.isfinite(value):
-        return ValueError(
-            f"{name} must fit into float32 (up to 3.4e38), got {value:g}{where}. Scale it first."
-        )
-    return ValueError(
-        f"{name} must be finite, got {value}{where}. Remove such rows, or fill them in (numpy.nan_to_num)."
-    )
 
 
 def to_rows(x: object, name: str = "x") -> Array | _core.SparseRows:
@@ -145,13 +127,17 @@ def to_rows(x: object, name: str = "x") -> Array | _core.SparseRows:
     ValueError
         Sparse with a value that is not finite in float32, with none, or with another number of axes than two.
     """
-    if not (hasattr(x, "toarray") and hasattr(x, "tocsr")):
+    if type(x) is np.ndarray:  # most calls end here
         return to_numpy(x, name)
-    if len(x.shape) != 2:  # type: ignore[attr-defined]
-        raise ValueError(f"{name} must have shape (N, I), got a sparse array of shape {x.shape}.")  # type: ignore[attr-defined]
-    matrix: Any = x.tocsr()
+    scipy_sparse: Any = sys.modules.get("scipy.sparse")  # what is not loaded cannot have made x
+    if not hasattr(scipy_sparse, "issparse") or not scipy_sparse.issparse(x):
+        return to_numpy(x, name, np.float32)
+    matrix: Any = x
+    if len(matrix.shape) != 2:
+        raise ValueError(f"{name} must have shape (N, I), got a sparse array of shape {matrix.shape}.")
+    matrix = matrix.tocsr()
     if matrix.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got {_describe(x, matrix.data)}.")
+        raise diagnosis.no_numbers(x, matrix.data, f"the values of {name}")
     if matrix.shape[1] > np.iinfo(np.int32).max:
         raise ValueError(
             f"{name} must have at most 2**31 - 1 columns, got {matrix.shape[1]}. Hash or select them."
@@ -159,7 +145,7 @@ def to_rows(x: object, name: str = "x") -> Array | _core.SparseRows:
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sum_duplicates()
-    with np.errstate(over="ignore"):  # found below, with its place
+    with np.errstate(all="ignore"):  # an overflow is found below, with its place; what underflows is 0
         value = np.require(matrix.data, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
     index = _core.first_nonfinite(value)
     if index >= 0:
@@ -178,6 +164,8 @@ def to_rows(x: object, name: str = "x") -> Array | _core.SparseRows:
 
 def sample_shape(x: Array | _core.SparseRows) -> tuple[int, ...]:
     """The shape of one row; numbers in a plain list are rows of one column."""
+    if 0 in x.shape[1:]:
+        raise ValueError(f"x must have at least one column, got shape {x.shape}.")
     return x.shape[1:] or (1,)
 
 
@@ -263,22 +251,29 @@ def as_labels(y: object, rows: int, classes: int, name: str = "y") -> Labels:
             remedy = f"For one-hot rows use loss 'categorical_crossentropy', or pass {name}.argmax(axis=1)"
         raise ValueError(f"{name} must hold labels of shape (N,) or (N, 1), got {array.shape}. {remedy}.")
     _check_length(array, rows, name)
-    # Seen as unsigned, negative labels are large: one comparison checks both ends.
-    if array.dtype.kind in "iu" and array.dtype.isnative:
-        wrong = array.view(f"u{array.dtype.itemsize}").max() >= classes
-    else:
-        with np.errstate(invalid="ignore"):
-            wrong = (
-                not np.array_equal(array, array.astype(np.int32)) or array.min() < 0 or array.max() >= classes
-            )
-    if wrong:
-        row = np.flatnonzero(~((array >= 0) & (array < classes) & (array == np.floor(array))))[0]
+    if _wrong_labels(array, classes):
+        exact = array.astype(np.float64) if array.dtype.kind in "bf" else array
+        with np.errstate(all="ignore"):
+            row = np.flatnonzero(~((exact >= 0) & (exact < classes) & (exact == np.floor(exact))))[0]
         raise ValueError(
             f"{name} must hold labels from 0 to {classes - 1}, as the model has {classes} outputs, "
             f"got {array[row]} in row {row}. "
             "Give the last layer one unit per class, or number the classes from 0."
         )
     return np.require(array, np.int32, ("C_CONTIGUOUS", "ALIGNED"))
+
+
+def _wrong_labels(array: Array, classes: int) -> bool:
+    """Whether any is out of range or not whole."""
+    if array.dtype.kind in "iu" and array.dtype.isnative:
+        bits = 8 * array.dtype.itemsize
+        if array.dtype.kind == "u" or classes <= 1 << (bits - 1):
+            # Seen as unsigned, negative labels are beyond what the signed dtype holds: one comparison checks both ends.
+            return bool(array.view(f"u{array.dtype.itemsize}").max() >= classes)
+        return bool(array.min() < 0)  # every other value of the dtype is a class
+    with np.errstate(all="ignore"):
+        whole = np.array_equal(array, array.astype(np.int32))
+    return not whole or int(array.min()) < 0 or int(array.max()) >= classes
 
 
 def as_targets(y: object, rows: int, outputs: int, name: str = "y", probabilities: bool = False) -> Floats:
@@ -348,29 +343,59 @@ def class_weights(class_weight: object, y: Labels | Floats, outputs: int) -> Flo
     Parameters
     ----------
     class_weight : dict of int to float
-        Weight of each class.
+        Weight of each class, finite and >= 0.
     y : ndarray, shape (N,) or (N, outputs)
-        Labels; one-hot rows, whose class is the largest; or one column, rounded.
+        Labels; one-hot rows; or one column of 0 and 1.
     outputs : int
         Number of outputs of the model: with one output there are the classes 0 and 1.
+
+    Raises
+    ------
+    TypeError
+        No dict.
+    ValueError
+        A key that is no class, a weight that is no such number, or targets that are not one class a row.
     """
     classes = max(outputs, 2)
-    weight = np.ones(classes, np.float32)
     if not isinstance(class_weight, Mapping):
         raise TypeError(
             f"class_weight must be a dict from class to weight, got {type(class_weight).__name__}."
         )
+    weight = np.ones(classes, np.float32)
     for label, value in class_weight.items():
         if label not in range(classes):
             raise ValueError(f"class_weight must have keys from 0 to {classes - 1}, got {label!r}.")
-        weight[int(label)] = as_float32(value, f"class_weight[{label}]")
-    if y.ndim == 2:
-        y = y.argmax(axis=1).astype(np.int32) if outputs > 1 else np.rint(y[:, 0]).astype(np.int32)
-    if outputs == 1 and not ((y == 0) | (y == 1)).all():
+        if (
+            not isinstance(value, numbers.Real)
+            or not 0 <= (value if isinstance(value, int) else float(value)) <= LARGEST
+        ):
+            raise ValueError(
+                f"class_weight[{label}] must be one finite number >= 0, got {diagnosis.cut(value)}."
+            )
+        with np.errstate(all="ignore"):
+            weight[int(label)] = float(value)
+    result: Floats = weight[_classes_of(y)]
+    return result
+
+
+def _classes_of(y: Labels | Floats) -> NDArray[np.integer[Any]]:
+    """The class of each row."""
+    if y.dtype.kind == "i":
+        return y.astype(np.int32, copy=False)
+    wrong = (y != 0) & (y != 1)
+    place = ""
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        place = f"{y[row, column]:g} in row {row}, column {column}"
+    elif y.shape[1] > 1 and ((count := np.count_nonzero(y, axis=1)) != 1).any():
+        row = int((count != 1).argmax())
+        place = f"{count[row]} classes in row {row}"
+    if place:
         raise ValueError(
-            "class_weight needs targets that are classes, got other numbers in y. Use sample_weight instead."
+            f"class_weight needs targets y that are one class a row (labels, one-hot rows, or 0 and 1), got {place}. "
+            "Use sample_weight instead: one weight a row."
         )
-    return weight[y]
+    return y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1)
 
 
 def assign(weights: Sequence[Floats], values: Sequence[ArrayLike], owner: str) -> None:

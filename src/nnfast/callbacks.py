@@ -8,11 +8,12 @@ is in `trainer`; the bar is in `progress`.
 from __future__ import annotations
 
 import math
+import numbers
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .arrays import Floats
 from .names import unknown_attribute
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .models import Sequential
 
 Logs = dict[str, float]
+N = TypeVar("N", int, float)
 
 
 class Callback:
@@ -293,8 +295,11 @@ class LambdaCallback(Callback):
         for name, function in hooks.items():
             if name not in _HOOKS:
                 raise TypeError(f"LambdaCallback got an unknown hook {name!r}. Known: {', '.join(_HOOKS)}.")
-            if function is not None:
-                setattr(self, name, function)
+            if function is None:
+                continue
+            if not callable(function):
+                raise TypeError(f"{name} must be a function, got {function!r}.")
+            setattr(self, name, function)
 
 
 class TerminateOnNaN(Callback):
@@ -323,9 +328,13 @@ class _Monitor(Callback):
                 stacklevel=3,
             )
             mode = "auto"
+        if not isinstance(monitor, str) or not monitor:
+            raise TypeError(
+                f"monitor must be the name of a value in the logs, such as 'val_loss', got {monitor!r}."
+            )
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(_number("min_delta", min_delta, -math.inf))
         self.best: float | None = None
 
     def _value(self, logs: Logs | None) -> float | None:
@@ -363,6 +372,16 @@ class _Monitor(Callback):
         return directions[name]
 
 
+def _number(name: str, value: N, least: float = 0) -> N:
+    """A finite number that is not below `least`; it would be asked for only after an epoch."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not least <= value < math.inf:
+        bound = "" if least == -math.inf else f" >= {least}"
+        raise ValueError(f"{name} must be a finite number{bound}, got {value!r}.")
+    return value
+
+
 class EarlyStopping(_Monitor):
     """Stops training when a value no longer improves.
 
@@ -390,6 +409,11 @@ class EarlyStopping(_Monitor):
     restore_best_weights : bool, default False
     start_from_epoch : int, default 0
 
+    Raises
+    ------
+    TypeError, ValueError
+        `monitor` is no name; a number is none, below 0 or not finite.
+
     Attributes
     ----------
     best, best_epoch, best_weights
@@ -416,11 +440,11 @@ class EarlyStopping(_Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience = patience
+        self.patience = _number("patience", patience)
         self.verbose = verbose
-        self.baseline = baseline
+        self.baseline = None if baseline is None else _number("baseline", baseline, -math.inf)
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.start_from_epoch = _number("start_from_epoch", start_from_epoch)
         self._reset()
 
     def _reset(self) -> None:
@@ -481,6 +505,11 @@ class ReduceLROnPlateau(_Monitor):
         Epochs after a reduction in which none is counted.
     min_lr : float, default 0.0
         The rate goes no lower.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `monitor` is no name; a number is none, below 0 or not finite.
     """
 
     def __init__(
@@ -495,13 +524,13 @@ class ReduceLROnPlateau(_Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if not 0 <= factor < 1:
+        if not 0 <= _number("factor", factor, -math.inf) < 1:
             raise ValueError(f"factor must be at least 0 and below 1, got {factor!r}.")
         self.factor = factor
-        self.patience = patience
+        self.patience = _number("patience", patience)
         self.verbose = verbose
-        self.cooldown = cooldown
-        self.min_lr = min_lr
+        self.cooldown = _number("cooldown", cooldown)
+        self.min_lr = _number("min_lr", min_lr)
         self._reset()
 
     def _reset(self) -> None:
@@ -556,6 +585,8 @@ class LearningRateScheduler(Callback):
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of epoch and learning rate, got {schedule!r}.")
         self.schedule = schedule
         self.verbose = verbose
 

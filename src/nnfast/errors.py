@@ -6,11 +6,25 @@ stands here has a name because code wants to catch it. How an unknown name is re
 
 from __future__ import annotations
 
+import sys
+import warnings
 from os import PathLike
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .compare import Comparison
+
+
+def warn(message: str) -> None:
+    """A UserWarning that points to the line of the caller outside this package."""
+    package = __name__.partition(".")[0]
+    frame: FrameType | None = sys._getframe()
+    level = 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, UserWarning, stacklevel=level + 1)
 
 
 class NonFiniteError(ArithmeticError):

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from . import _core, arrays, kernels
+from .errors import warn
 from .names import represent, resolve, snake_case, unknown_attribute
 
 
@@ -170,6 +171,49 @@ def get(identifier: object) -> Loss:
         The identifier is none of the above; functions of one's own cannot run in the engine.
     """
     return resolve("loss", identifier, Loss, _KNOWN)
+
+
+def warn_of_head(loss: Loss, outputs: int, activation: str) -> None:
+    """Warn where a last layer and a loss do not go together, so that the model cannot learn.
+
+    Parameters
+    ----------
+    loss : Loss
+    outputs : int
+        Number of outputs of the model.
+    activation : str
+        Name of the last activation.
+
+    Warns
+    -----
+    UserWarning
+        A softmax of one output; one output for several classes; a link (softmax or sigmoid) that is applied
+        twice, or is missing.
+    """
+    link = _core.LOSSES[loss.name]
+    two_classes = "For two classes use Dense(1, 'sigmoid') with loss 'binary_crossentropy'"
+    if outputs == 1 and activation == "softmax":
+        warn(
+            "The model cannot learn: a softmax of one output is 1 whatever the weights. "
+            f"{two_classes}, for a regression Dense(1), and else one unit for each class."
+        )
+    elif outputs == 1 and link == "softmax":
+        warn(
+            f"The model cannot learn: for loss {loss.name!r} one output means one class, whose probability is 1. "
+            f"{two_classes}, and else one unit for each class."
+        )
+    elif loss.from_logits and activation in ("softmax", "sigmoid"):
+        warn(
+            f"The model learns badly or not at all: loss {loss.name!r} with from_logits=True takes outputs for logits "
+            f"and applies {link} itself, but the last activation is {activation!r} already. "
+            "Leave out one of the two."
+        )
+    elif link and not loss.from_logits and activation not in ("softmax", "sigmoid"):
+        warn(
+            f"The model learns badly or not at all: loss {loss.name!r} takes outputs for probabilities, but those of the "
+            f"last activation, {activation!r}, need not lie between 0 and 1, and there is no gradient outside. "
+            f"Use {link!r} there, or from_logits=True in the loss."
+        )
 
 
 def as_targets(

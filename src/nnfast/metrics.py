@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _core
+from .errors import warn
 from .losses import Loss
 from .names import represent, resolve, snake_case, unknown_attribute
 
@@ -59,11 +59,43 @@ class SparseCategoricalAccuracy(Metric):
 
 
 class CategoricalAccuracy(Metric):
-    """Fraction of rows whose largest output is where the target is largest; ties go to the lowest index."""
+    """Fraction of rows whose largest output is where the target is largest; ties go to the lowest index.
+
+    Of soft targets only the place of the largest counts: [0.6, 0.4] is the class 0, as [1, 0] is.
+    """
 
 
 class BinaryAccuracy(Metric):
-    """Fraction of outputs on the same side of 0.5 as their target, mean over the outputs of a row."""
+    """Fraction of outputs p with (p > threshold) == y, mean over the outputs of a row.
+
+    Targets are meant to be 0 and 1. Others agree with no output, as in Keras: a target of 0.9 counts as wrong,
+    whether p is 0.95 or 0.1.
+
+    Parameters
+    ----------
+    name : str, optional
+        Key in the logs.
+    threshold : {0.5, 0}, default 0.5
+        0.5 for probabilities, 0 for logits (a loss with `from_logits=True`).
+
+    Raises
+    ------
+    ValueError
+        Another threshold.
+    """
+
+    def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
+        super().__init__(name)
+        if threshold not in (0, 0.5):
+            raise ValueError(
+                f"threshold must be 0.5, for probabilities, or 0, for logits, got {threshold!r}. "
+                "Count others from what predict gives."
+            )
+        self.threshold = threshold
+        self.row = BinaryAccuracy.row if threshold else "binary_accuracy_of_logits"
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "threshold": self.threshold}
 
 
 class MeanSquaredError(Metric):
@@ -87,7 +119,10 @@ class RootMeanSquaredError(Metric):
 
 
 class _Accuracy(Metric):
-    """What "accuracy" stands for: binary, categorical or sparse categorical, once loss and shape are known."""
+    """What "accuracy" stands for: binary, categorical or sparse categorical, once loss and shape are known.
+
+    One output is compared with 0 where the loss takes it for a logit (`from_logits=True`), else with 0.5.
+    """
 
     row = ""
 
@@ -142,25 +177,33 @@ def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -
     outputs : int
         Number of outputs of the model.
     activation : str
-        Name of the last activation; accuracy of one linear output under a loss for regression warns.
+        Name of the last activation.
 
     Raises
     ------
     ValueError
         A metric that needs labels with a loss that needs arrays, or the reverse; two metrics of one name.
+
+    Warns
+    -----
+    UserWarning
+        Accuracy of one linear output under a loss for regression; logits compared with 0.5.
     """
     bound: list[Metric] = []
     for metric in metrics:
         if isinstance(metric, _Accuracy):
             metric = copy.copy(metric)
-            metric.row = _accuracy(loss, outputs).row
+            metric.row = _accuracy(loss, outputs)
             if outputs == 1 and _core.LOSSES[loss.name] is None and activation != "sigmoid":
-                warnings.warn(
+                warn(
                     f"metric {metric.name!r} of one output under loss {loss.name!r} asks on which side of "
-                    "0.5 it is: little to know of a regression. Use 'mae' or 'root_mean_squared_error'.",
-                    UserWarning,
-                    stacklevel=2,
+                    "0.5 it is: little to know of a regression. Use 'mae' or 'root_mean_squared_error'."
                 )
+        elif metric.row == BinaryAccuracy.row and loss.from_logits:
+            warn(
+                f"metric {metric.name!r} compares outputs with 0.5, but they are logits "
+                f"(loss {loss.name!r} with from_logits=True). Use 'accuracy' or BinaryAccuracy(threshold=0)."
+            )
         if metric.row.startswith("sparse") != loss.sparse:
             targets = "labels (N,)" if loss.sparse else f"targets (N, {outputs})"
             raise ValueError(
@@ -175,10 +218,13 @@ def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -
     return bound
 
 
-def _accuracy(loss: Loss, outputs: int) -> type[Metric]:
+def _accuracy(loss: Loss, outputs: int) -> str:
+    """The row of the engine's table that "accuracy" is."""
     if loss.sparse:
-        return SparseCategoricalAccuracy
-    return BinaryAccuracy if outputs == 1 else CategoricalAccuracy
+        return SparseCategoricalAccuracy.row
+    if outputs > 1:
+        return CategoricalAccuracy.row
+    return BinaryAccuracy(threshold=0 if loss.from_logits else 0.5).row
 
 
 def __getattr__(name: str) -> Any:

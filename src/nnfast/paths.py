@@ -73,10 +73,16 @@ def require_writable(path: PathName, argument: str, in_place: bool = False) -> N
 
     Raises
     ------
+    TypeError, ValueError
+        Not a path, or an empty one.
     OSError
         Its folder is missing or cannot be written; it is a folder, a pipe, a device or a socket.
     """
-    target = Path(os.path.realpath(path))
+    if not isinstance(path, str | PathLike) or not isinstance(text := os.fspath(path), str):
+        raise TypeError(f"{argument} must be a str or a path, got {path!r}.")
+    if not text or "\0" in text:
+        raise ValueError(f"{argument} must name a file, got {path!r}.")
+    target = Path(os.path.realpath(text))
     with _naming(argument, path):
         with contextlib.suppress(FileNotFoundError):
             _require_regular(target.stat(), path)

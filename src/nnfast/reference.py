@@ -660,6 +660,7 @@ METRICS = {
     ),
     "categorical_accuracy": Metric(lambda a, y: np.count_nonzero(a.argmax(axis=1) == y.argmax(axis=1))),
     "binary_accuracy": Metric(lambda a, y: np.count_nonzero((a > 0.5) == y) / a.shape[1]),
+    "binary_accuracy_of_logits": Metric(lambda a, y: np.count_nonzero((a > 0.0) == y) / a.shape[1]),
     "mean_squared_error": Metric(lambda a, y: _mean_error(a, y, np.square)),
     "mean_absolute_error": Metric(lambda a, y: _mean_error(a, y, np.abs)),
 }

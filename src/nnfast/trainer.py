@@ -209,6 +209,7 @@ class Trainer:
     def _compile(self, net: Net) -> None:
         outputs, activation = self.model.head
         self._metrics = metrics.bind(self.metrics, self.loss, outputs, activation)
+        losses.warn_of_head(self.loss, outputs, activation)
         self._rule = self.optimizer.rule
         net.compile(
             self.loss.name, self.loss.from_logits, self._rule, [metric.row for metric in self._metrics]
@@ -306,7 +307,7 @@ class Trainer:
         shuffle : bool, default True
             A fresh uniform permutation of all rows for each epoch.
         class_weight : dict of int to float, optional
-            Weight of each class in the loss.
+            Weight of each class in the loss, for labels, one-hot rows, or one column of 0 and 1.
         sample_weight : array_like, shape (N,), optional
             Weight of each row in the loss; the divisor stays the number of rows.
         initial_epoch : int, default 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import arrays
 from .names import unknown_attribute
 
 if TYPE_CHECKING:
@@ -66,17 +67,12 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floa
     array([[0.75, 1.  ],
            [0.25, 0.  ]])
     """
-    values = np.asarray(x)
-    if values.dtype.kind not in "biuf":
-        raise TypeError(
-            f"x must hold real numbers, got dtype {values.dtype}. Convert it with x.astype(float)."
-        )
+    values = arrays.to_numpy(x, "x")
     single = values.dtype.kind == "f" and values.dtype.itemsize == 4
     values = values.astype(np.float32 if single else np.float64, copy=False)
-    if not -values.ndim <= axis < values.ndim:
+    if not isinstance(axis, int | np.integer) or not -values.ndim <= axis < values.ndim:
         raise ValueError(f"axis must be an axis of x, which has shape {values.shape}, got {axis}.")
-    # A sum of squares that overflows is reported below.
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # a sum of squares that overflows is reported below
         norm = np.linalg.norm(values, order, axis, keepdims=True)
     if np.isinf(norm).any():
         raise ValueError(
@@ -84,7 +80,8 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floa
             "large values. Remove or scale them."
         )
     norm[norm == 0] = 1
-    return np.asarray(values / norm)
+    with np.errstate(all="ignore"):  # what underflows is 0
+        return np.asarray(values / norm)
 
 
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float64]:
@@ -116,18 +113,21 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     array([[1., 0., 0.],
            [0., 0., 1.]])
     """
-    given = np.asarray(x)
-    if given.dtype.kind not in "biuf" and given.size:
-        raise TypeError(
-            f"x must hold whole numbers, got dtype {given.dtype}. Number the classes from 0 first."
-        )
+    given = arrays.to_numpy(x, "x")
     shape = given.shape[:-1] if given.ndim > 1 and given.shape[-1] == 1 else given.shape
     flat = given.reshape(-1)
+    most = arrays.MAX_CLASSES
     if num_classes is None:
         if not flat.size:
             raise ValueError("x must hold a label when num_classes is not given, got none. Give num_classes.")
         finite = flat[np.isfinite(flat)]
         num_classes = int(finite.max()) + 1 if finite.size else 0
+        if num_classes > most:
+            raise ValueError(
+                f"x must hold labels below {most}, got {finite.max()}. Number the classes from 0 without gaps."
+            )
+    elif not isinstance(num_classes, int | np.integer) or not 1 <= num_classes <= most:
+        raise ValueError(f"num_classes must be a whole number from 1 to {most}, got {num_classes!r}.")
     # Before the cast: as integers, 1.5 and NaN would look like labels, and -1 would count from the end.
     wrong = ~((flat >= 0) & (flat < num_classes) & (flat == np.floor(flat)))
     if wrong.any():
@@ -173,7 +173,7 @@ def dead_units(model: Sequential, x: ArrayLike) -> dict[str, float]:
     >>> dead_units(model, [[1.0], [2.0]])
     {'dense': 0.5, 'dense_1': 0.0}
     """
-    from . import arrays, kernels
+    from . import kernels
 
     array = arrays.to_rows(x)
     model.network(arrays.sample_shape(array))
