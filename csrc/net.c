@@ -101,7 +101,8 @@ static bool owns_columns(const nn_net *net, ptrdiff_t batch_size) { return is_he
  * small. */
 static bool is_turned(const nn_layer *layer, ptrdiff_t batch_size) {
     const ptrdiff_t weights = layer->inputs * layer->outputs;
-    return weights > WEIGHTS_OF_ONE && batch_size * (layer->inputs + layer->outputs) < weights;
+    /* batch_size * (inputs + outputs) < weights, without a product that could overflow */
+    return weights > WEIGHTS_OF_ONE && batch_size <= (weights - 1) / (layer->inputs + layer->outputs);
 }
 
 /* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. */
@@ -652,6 +653,8 @@ leave:
 
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size,
                    const double *hyper, double *totals, nn_poll poll, void *context, int64_t *batches) {
+    if (batch_size > data->n) batch_size = data->n;
+    if ((stop - start - 1) / batch_size >= INT64_MAX - net->step) return NN_TOO_MANY_STEPS;
     const void *inputs = data->x ? (const void *)data->x : data->csr.value;
     if (net->seen_x != inputs || net->seen_n != data->n || net->seen_batch_size != batch_size) {
         /* the same array again, as in each epoch of a fit, is not looked at again */

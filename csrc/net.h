@@ -11,8 +11,9 @@
 typedef enum nn_status {
     NN_OK,
     NN_NO_MEMORY,
-    NN_NOT_FINITE,  /* the loss of a batch; its update was not made */
-    NN_INTERRUPTED, /* the poll function said so; the current step was not made */
+    NN_NOT_FINITE,     /* the loss of a batch; its update was not made */
+    NN_INTERRUPTED,    /* the poll function said so; the current step was not made */
+    NN_TOO_MANY_STEPS, /* more than can be counted; none was made */
 } nn_status;
 
 typedef struct nn_layer {
@@ -96,7 +97,7 @@ nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, con
                          ptrdiff_t metrics_count);
 
 /* Steps over rows order[start:stop] (order NULL: as they lie) in batches; the last one may be smaller. totals[0] += weighted row losses, totals[1 +
- * m] += metric m, of the batches whose step was made. *batch: how many those are. */
+ * m] += metric m, of the batches whose step was made. *batch: how many those are. A batch_size above the number of rows of data is that number. */
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size,
                    const double *hyper, double *totals, nn_poll poll, void *context, int64_t *batch);
 

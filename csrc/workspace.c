@@ -122,7 +122,7 @@ static nn_workspace *workspace_new(const nn_net *net, nn_needs needs) {
         ws->values = take(base, &used, rows, outputs, &fits);
         ws->probability = take(base, &used, rows, outputs, &fits);
         ws->labels = (int32_t *)take(base, &used, rows, 1, &fits);
-        if (!fits) goto no_memory;
+        if (!fits || used > PTRDIFF_MAX / 64) goto no_memory;
         if (pass == 0) ws->memory = nn_alloc((size_t)used * sizeof(float));
         if (!ws->memory) goto no_memory;
     }
@@ -186,6 +186,8 @@ nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t 
         *layer = layers[l];
         layer->inputs = inputs;
         inputs = layer->outputs;
+        /* Rows of a layer without weights, which are no memory yet, must not overflow when some are multiplied later. */
+        if (layer->inputs > PTRDIFF_MAX / 4096 || layer->outputs > PTRDIFF_MAX / 4096) goto no_memory;
         if (!layer->dense) continue;
         ptrdiff_t weights;
         if (!multiply(layer->inputs, layer->outputs, &weights)) goto no_memory;
