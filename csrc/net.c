@@ -633,7 +633,7 @@ static void pass_worker(void *context, int thread, int threads) {
             }
             if (thread == 0) {
                 for (ptrdiff_t m = 0; m < net->metrics_count; m++)
-                    sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], block_targets(pass, ws, place), R, K);
+                    sums[1 + m] = net->metrics[m]->add(sums[1 + m], ws->a[net->depth - 1], block_targets(pass, ws, place), R, K);
             }
             if (pass->headed) {
                 update_headed(net, ws, &own, &part, thread, threads);
