@@ -1,8 +1,8 @@
 /* Persistent worker threads, and the barrier they meet at.
  *
  * One pool for the process, made when first needed. It runs one task at a time: who finds it busy runs alone, which changes no result, because no sum
- * depends on the number of workers. After a fork the child has no workers and makes its own. Workers spin for some microseconds between tasks and
- * then sleep. */
+ * depends on the number of workers. A task wakes the workers that it needs and no others. After a fork the child has no workers and makes its own.
+ * Workers spin for some microseconds between tasks and then sleep. */
 
 #ifndef NN_POOL_H
 #define NN_POOL_H
