@@ -47,7 +47,7 @@ typedef struct nn_net {
     nn_layer *layers;
     ptrdiff_t size; /* floats in params and in each slot, padding included */
     float *params;
-    float *slots[NN_MAX_SLOTS];
+    float *slots[NN_MAX_SLOTS]; /* the caller's */
     const nn_rule *rule;
     const nn_loss *loss;
     bool linked;      /* loss and last activation are computed together, from the logits */
@@ -92,9 +92,11 @@ typedef int (*nn_poll)(void *context, int64_t rows_done);
 nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t depth, ptrdiff_t inputs);
 void nn_net_free(nn_net *net);
 
-/* Loss, update rule and metrics; zeroes slots and step. The one place where it is decided whether loss and last activation fuse. */
+/* Loss, update rule and metrics; no steps made. slots: for each of the rule size floats of zeros, from nn_alloc; they stay the caller's, who may have
+ * shown them to others, and must live until the next compile or the end of the net. The one place where it is decided whether loss and last
+ * activation fuse. */
 nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics,
-                         ptrdiff_t metrics_count);
+                         ptrdiff_t metrics_count, float *const *slots);
 
 /* Steps over rows order[start:stop] (order NULL: as they lie) in batches; the last one may be smaller. totals[0] += weighted row losses, totals[1 +
  * m] += metric m, of the batches whose step was made. *batch: how many those are. A batch_size above the number of rows of data is that number. */

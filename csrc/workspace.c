@@ -209,7 +209,6 @@ no_memory:
 void nn_net_free(nn_net *net) {
     if (!net) return;
     nn_workspace_free(net->workspace);
-    for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(net->slots[s]);
     nn_free(net->params);
     free(net->metrics);
     free(net->layers);
@@ -217,23 +216,10 @@ void nn_net_free(nn_net *net) {
 }
 
 nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics,
-                         ptrdiff_t metrics_count) {
-    float *slots[NN_MAX_SLOTS] = {NULL};
+                         ptrdiff_t metrics_count, float *const *slots) {
     const nn_metric **copy = calloc((size_t)metrics_count + 1, sizeof *copy);
-    bool complete = copy != NULL;
-    for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s] && complete; s++) {
-        slots[s] = nn_alloc((size_t)net->size * sizeof(float));
-        complete = slots[s] != NULL;
-    }
-    if (!complete) {
-        for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(slots[s]);
-        free(copy);
-        return NN_NO_MEMORY;
-    }
-    for (int s = 0; s < NN_MAX_SLOTS; s++) {
-        nn_free(net->slots[s]);
-        net->slots[s] = slots[s];
-    }
+    if (!copy) return NN_NO_MEMORY;
+    for (int s = 0; s < NN_MAX_SLOTS; s++) net->slots[s] = rule->slots[s] ? slots[s] : NULL;
     free(net->metrics);
     if (metrics_count) memcpy(copy, metrics, (size_t)metrics_count * sizeof *copy);
     net->metrics = copy;

@@ -48,11 +48,11 @@ cdef extern from "kernels.h" nogil:
         const char *name
         bint sparse
     ctypedef struct nn_step:
-        float c[6]
+        float c[NN_MAX_HYPER]
     ctypedef struct nn_rule:
         const char *name
-        const char *hyper[7]
-        const char *slots[4]
+        const char *hyper[NN_MAX_HYPER + 1]
+        const char *slots[NN_MAX_SLOTS + 1]
         void (*prepare)(nn_step *, const double *, int64_t) noexcept nogil
         void (*update)(float *, float **, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_step *, bint) noexcept nogil
     ctypedef struct nn_kernels:
@@ -90,7 +90,7 @@ cdef extern from "net.h" nogil:
         ptrdiff_t depth, size
         nn_layer *layers
         float *params
-        float *slots[3]
+        float *slots[NN_MAX_SLOTS]
         int64_t step
         ptrdiff_t metrics_count
         int skip_choice
@@ -111,7 +111,9 @@ cdef extern from "net.h" nogil:
     ctypedef int (*nn_poll)(void *, int64_t) noexcept
     nn_net *nn_net_new(const nn_kernels *, const nn_layer *, ptrdiff_t, ptrdiff_t)
     void nn_net_free(nn_net *)
-    nn_status nn_net_compile(nn_net *, const nn_loss *, bint, const nn_rule *, const nn_metric **, ptrdiff_t)
+    nn_status nn_net_compile(nn_net *, const nn_loss *, bint, const nn_rule *, const nn_metric **, ptrdiff_t, float **)
+    void *nn_alloc(size_t)
+    void nn_free(void *)
     nn_status nn_train(nn_net *, const nn_data *, const uint32_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double *, double *, nn_poll, void *, int64_t *)
     nn_status nn_evaluate(nn_net *, const nn_data *, double *, nn_poll, void *)
     void nn_set_num_threads(int)
@@ -378,6 +380,19 @@ cdef cnp.ndarray view(object owner, float *memory, Py_ssize_t d0, Py_ssize_t d1)
     return array
 
 
+cdef class Memory:
+    """Zeroed floats of the engine, which live as long as the network or any view of them."""
+    cdef float *floats
+
+    def __cinit__(self, Py_ssize_t size):
+        self.floats = <float *> nn_alloc(size * sizeof(float))
+        if self.floats == NULL:
+            raise MemoryError(f"no memory for {size} floats")
+
+    def __dealloc__(self):
+        nn_free(self.floats)
+
+
 cdef class SparseRows:
     """A CSR matrix as the engine reads it. See _core.pyi."""
     cdef readonly tuple shape
@@ -463,6 +478,7 @@ cdef class Net:
     cdef const nn_loss *loss
     cdef const nn_rule *rule
     cdef list metrics
+    cdef list slot_memory
     cdef long busy  # the process that is in train or evaluate, or 0: a child forked meanwhile is not
     cdef object __weakref__
 
@@ -473,6 +489,7 @@ cdef class Net:
             raise ValueError(f"Net: expected at least one input and one layer, received input_size={input_size}, {depth} layers")
         self.kernels = kernels
         self.metrics = []
+        self.slot_memory = []
         memory = bytearray(depth * sizeof(nn_layer))
         cdef unsigned char[::1] room = memory
         cdef nn_layer *rows = <nn_layer *> &room[0]
@@ -518,8 +535,10 @@ cdef class Net:
         return result
 
     def compile(self, loss, from_logits, rule, metrics):
-        cdef const nn_metric *rows[8]
-        cdef Py_ssize_t m
+        cdef const nn_metric *rows[NN_MAX_METRICS]
+        cdef float *slots[NN_MAX_SLOTS]
+        cdef Py_ssize_t m, s
+        cdef Memory memory
         if self.busy == getpid():
             raise RuntimeError("compile: the network is being trained or evaluated by another thread")
         new_loss = row_id(loss_ids, loss, "loss")
@@ -529,17 +548,20 @@ cdef class Net:
             raise ValueError(f"metrics: expected at most {NN_MAX_METRICS}, received {len(new_metrics)}")
         for m in range(len(new_metrics)):
             rows[m] = &self.kernels.metrics[row_id(metric_ids, new_metrics[m], "metrics")]
-        if nn_net_compile(self.net, &self.kernels.losses[new_loss], from_logits, &self.kernels.rules[new_rule], rows, len(new_metrics)) != NN_OK:
-            raise MemoryError("compile: no memory for the optimizer's slots")
+        cdef list new_memory = [Memory(self.net.size) for _ in names(<const char *const *> self.kernels.rules[new_rule].slots)]
+        for s, memory in enumerate(new_memory):
+            slots[s] = memory.floats
+        if nn_net_compile(self.net, &self.kernels.losses[new_loss], from_logits, &self.kernels.rules[new_rule], rows, len(new_metrics), slots) != NN_OK:
+            raise MemoryError("compile: no memory for the list of metrics")
+        self.slot_memory = new_memory
         self.loss = &self.kernels.losses[new_loss]
         self.rule = &self.kernels.rules[new_rule]
         self.metrics = new_metrics
 
     @property
     def slots(self):
-        if self.rule == NULL:
-            return ()
-        return tuple(view(self, self.net.slots[s], self.net.size, -1) for s in range(NN_MAX_SLOTS) if self.net.slots[s] != NULL)
+        cdef Memory memory
+        return tuple([view(memory, memory.floats, self.net.size, -1) for memory in self.slot_memory])
 
     @property
     def step(self):
@@ -612,7 +634,7 @@ cdef class Net:
     def train(self, x, y, sample_weight, order, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t batch_size, hyper, totals, progress):
         cdef nn_data data = self.data(x, y, sample_weight)
         cdef double *sums = self.sums(totals)
-        cdef double constants[6]
+        cdef double constants[NN_MAX_HYPER]
         cdef const uint32_t *rows = NULL
         cdef int64_t batches = 0
         cdef Py_ssize_t h, at
@@ -783,7 +805,7 @@ def dense_backward(dw, db, dx, dz, x, w, wt):
 cdef const nn_rule *rule_step(rule, hyper, int64_t step, nn_step *constants) except NULL:
     """The row of a rule, and its constants for one step."""
     cdef const nn_rule *row = &kernels.rules[row_id(rule_ids, rule, "rule")]
-    cdef double values[6]
+    cdef double values[NN_MAX_HYPER]
     expected = names(<const char *const *> row.hyper)
     if len(hyper) != len(expected):
         raise ValueError(f"hyper: expected {', '.join(expected)}, received {len(hyper)} values")
@@ -815,8 +837,8 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
     cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
     cdef float *pdb = NULL
     cdef float[::1] scratch = np.empty(kernels.dw_scratch + 1 if nn_dw_wants_scratch(R, O) else 1, dtype=np.float32)
-    cdef float *memory_w[3]
-    cdef float *memory_b[3]
+    cdef float *memory_w[NN_MAX_SLOTS]
+    cdef float *memory_b[NN_MAX_SLOTS]
     cdef nn_step constants
     cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
     cdef uint32_t mode
@@ -893,7 +915,7 @@ def update(w, g, slots, rule, hyper, int64_t step):
     cdef float *pw = flat(w, "w", True)
     cdef const float *pg = like(g, "g", w)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> w)
-    cdef float *memory[3]
+    cdef float *memory[NN_MAX_SLOTS]
     cdef nn_step constants
     cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
     cdef uint32_t mode
