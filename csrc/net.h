@@ -11,10 +11,14 @@
 typedef enum nn_status {
     NN_OK,
     NN_NO_MEMORY,
-    NN_NOT_FINITE,     /* the loss of a batch; its update was not made */
-    NN_INTERRUPTED,    /* the poll function said so; the current step was not made */
+    NN_NOT_FINITE,  /* the loss of a batch; its update was not made */
+    NN_INTERRUPTED, /* the poll function said so; the current step was not made */
+    NN_FORKED,      /* poll returned in a child of the process, without the workers that were in the call: of the step in hand parts may be missing */
     NN_TOO_MANY_STEPS, /* more than can be counted; none was made */
 } nn_status;
+
+/* Of inputs and outputs: a block of rows is counted in bytes without overflow, also of a layer without weights, which takes no memory itself. */
+#define NN_MAX_SIZE (PTRDIFF_MAX / 4096)
 
 typedef struct nn_layer {
     ptrdiff_t inputs, outputs;
@@ -41,6 +45,13 @@ typedef struct nn_pace {
     nn_way way, best;       /* of this stretch; of all, as far as is known: where they differ, this is a trial */
 } nn_pace;
 
+/* What the time of a row depends on, beside the net: what was measured of one shape is kept from call to call, and from data to data. */
+typedef struct nn_shape {
+    ptrdiff_t batch_size;
+    int workers;
+    bool skip_zeros, csr;
+} nn_shape;
+
 typedef struct nn_net {
     const nn_kernels *kernels;
     ptrdiff_t depth;
@@ -54,12 +65,12 @@ typedef struct nn_net {
     bool from_logits; /* the loss applies its link to what the net gives */
     ptrdiff_t metrics_count;
     const nn_metric **metrics;
-    int64_t step;       /* updates made */
-    int skip_choice;    /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
-    int way_choice;     /* an nn_way, for as many workers as a step is worth; -1: the fastest */
-    const void *seen_x; /* the inputs that were last looked at for zeros, and what was found */
-    ptrdiff_t seen_n, seen_batch_size;
+    int64_t step;    /* updates made */
+    int skip_choice; /* 1: skip zeros wherever that is possible, 0: never, -1: where they are many */
+    int way_choice;  /* an nn_way, for as many workers as a step is worth; -1: the fastest */
+    uint64_t seen;   /* the data that were last looked at for zeros, by their id (0: none), and what was found */
     bool skip_zeros;
+    nn_shape shape; /* of the steps that the pace is of */
     nn_pace pace;
     nn_workspace *workspace; /* grows with the batch up to NN_BLOCK_ROWS rows; NULL until needed */
 } nn_net;
@@ -83,9 +94,11 @@ typedef struct nn_data {
     nn_targets y;
     const float *weight;
     ptrdiff_t n;
+    uint64_t id; /* of these data and no others: they are looked at for zeros once. 0: in each call */
 } nn_data;
 
-/* Called between blocks of rows, some milliseconds apart, with the rows done in this call. Not zero: stop. */
+/* Called between blocks of rows (of wide nets between layers), some milliseconds apart, in the caller's floating-point mode, with the rows done in
+ * this call. Not zero: stop. */
 typedef int (*nn_poll)(void *context, int64_t rows_done);
 
 /* layers is copied; inputs, w and b of each are filled in here. NULL if there is no memory. */

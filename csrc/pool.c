@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -157,6 +156,8 @@ void nn_pool_run(nn_task task, void *context, int threads) {
     atomic_store(&pool.busy, false);
 }
 
+bool nn_pool_is_lost(void) { return !atomic_load(&pool.busy); }
+
 void nn_barrier_zero(nn_barrier *barrier, int threads) {
     for (int i = 0; i < threads; i++) atomic_store_explicit(&barrier->of[i].round, 0, memory_order_relaxed);
 }
@@ -169,7 +170,10 @@ void nn_barrier_wait(nn_barrier *barrier, int thread, int threads) {
         int spins = 0;
         /* someone may have come to the next round already: its number is ahead, modulo 2^32 */
         while ((int)(atomic_load_explicit(&barrier->of[i].round, memory_order_acquire) - round) < 0) {
-            if (++spins % SPIN_YIELD == 0) sched_yield();
+            if (++spins % SPIN_YIELD == 0) {
+                if (nn_pool_is_lost()) return;
+                sched_yield();
+            }
             if (spins > SPIN_EAGER) RELAX();
         }
     }

@@ -23,18 +23,25 @@
 
 void *nn_alloc(size_t bytes) {
     const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : NN_CACHE_LINE;
-    if (bytes > SIZE_MAX - alignment) return NULL;
+    if (bytes > SIZE_MAX - 2 * LARGE_PAGE) return NULL;
     const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void *memory = aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (!memory) return NULL;
+    /* What calloc takes fresh from the system is zero already; to clear gigabytes here would take seconds in which nobody asks for Ctrl-C. */
+    char *whole = calloc(1, rounded + alignment);
+    if (!whole) return NULL;
+    char *memory = whole + alignment - (uintptr_t)whole % alignment; /* at least a pointer behind `whole`, as calloc aligns to 16 bytes */
+    memcpy(memory - sizeof whole, &whole, sizeof whole);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (alignment == LARGE_PAGE) madvise(memory, rounded, MADV_HUGEPAGE); /* advice: a refusal is no error */
 #endif
-    memset(memory, 0, rounded ? rounded : alignment);
     return memory;
 }
 
-void nn_free(void *memory) { free(memory); }
+void nn_free(void *memory) {
+    char *whole;
+    if (!memory) return;
+    memcpy(&whole, (char *)memory - sizeof whole, sizeof whole);
+    free(whole);
+}
 
 void nn_workspace_free(nn_workspace *ws) {
     if (!ws) return;
@@ -186,8 +193,7 @@ nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t 
         *layer = layers[l];
         layer->inputs = inputs;
         inputs = layer->outputs;
-        /* Rows of a layer without weights, which are no memory yet, must not overflow when some are multiplied later. */
-        if (layer->inputs > PTRDIFF_MAX / 4096 || layer->outputs > PTRDIFF_MAX / 4096) goto no_memory;
+        if (layer->inputs > NN_MAX_SIZE || layer->outputs > NN_MAX_SIZE) goto no_memory;
         if (!layer->dense) continue;
         ptrdiff_t weights;
         if (!multiply(layer->inputs, layer->outputs, &weights)) goto no_memory;
