@@ -103,7 +103,7 @@ def as_float32(values: object, name: str) -> Floats:
     if array.dtype == np.float32 and array.flags.c_contiguous and array.flags.aligned:
         result: Floats = array
     else:
-        with np.errstate(over="ignore"):  # found below, with its place
+        with np.errstate(all="ignore"):  # an overflow is found below, with its place; what underflows is 0
             result = np.require(array, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
     if array.dtype.kind == "f":
         index = _core.first_nonfinite(result)
@@ -159,7 +159,7 @@ def to_rows(x: object, name: str = "x") -> Array | _core.SparseRows:
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sum_duplicates()
-    with np.errstate(over="ignore"):  # found below, with its place
+    with np.errstate(all="ignore"):  # an overflow is found below, with its place; what underflows is 0
         value = np.require(matrix.data, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
     index = _core.first_nonfinite(value)
     if index >= 0:
@@ -382,7 +382,8 @@ def assign(weights: Sequence[Floats], values: Sequence[ArrayLike], owner: str) -
             f"got {[array.shape for array in given]}. "
             "Take them from get_weights() of the same structure."
         )
-    converted = [np.asarray(array, np.float32) for array in given]
+    with np.errstate(all="ignore"):
+        converted = [np.asarray(array, np.float32) for array in given]
     for weight, value in zip(weights, converted, strict=True):
         weight[...] = value
 
