@@ -20,7 +20,13 @@ macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
 
 if sanitizers := os.environ.get("NNFAST_SANITIZE"):  # e.g. "address,undefined", as `make asan` sets it
     # Python's own flags carry -fwrapv, which would switch the check of signed overflow off.
-    flags = [f"-fsanitize={sanitizers}", "-fno-wrapv", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
+    flags = [
+        f"-fsanitize={sanitizers}",
+        "-fno-wrapv",
+        "-fno-sanitize-recover=all",
+        "-fno-omit-frame-pointer",
+        "-g",
+    ]
     compile_args += flags
     link_args += flags
 

@@ -1,7 +1,9 @@
 /* A dense network: parameters, workspace, and the passes over data. Plain loops over batches and layers; all arithmetic is in the kernels.
  *
  * Parameters and each optimizer slot are flat arrays with the same offsets: per layer w (I,O), then b (O), each starting on a cache line; the
- * padding between is zero. A net is used by one thread at a time, except that nn_predict may run in many. */
+ * padding between is zero. A net is used by one thread at a time, except that nn_predict may run in many, also while another
+ * thread trains: it reads each weight as it is at that moment, those of the first layer as they were when the last stretch ended, which takes some 4
+ * ms or a batch (they are packed within one). Memory is whole, values are those that some step made. */
 
 #ifndef NN_NET_H
 #define NN_NET_H
