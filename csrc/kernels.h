@@ -96,7 +96,7 @@ typedef struct nn_loss {
 typedef struct nn_metric {
     const char *name;
     bool sparse;
-    double (*sum)(const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K); /* over the rows, added in order */
+    double (*add)(double sum, const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K); /* sum plus each row's value, row after row */
 } nn_metric;
 
 /* Constants of one step, made in double from the hyperparameters and the step t = 1, 2, ... */

@@ -16,6 +16,9 @@
 
 #define PREFETCH_ROWS 8 /* how far gather looks ahead */
 
+#define WIDE_WORK 3e8            /* multiply-adds of a layer behind which a poll is worth its while: 5 to 15 ms */
+#define TURNED_AT_ONCE (1 << 22) /* weights between two polls */
+
 #define SMALL_NET 8192 /* floats: 32 KiB */
 
 #define HEAD_MIN_ROWS 24    /* fewer do not repay a gradient that is stored */
@@ -67,26 +70,6 @@ static void loss_of_rows(const nn_net *net, const nn_workspace *ws, nn_targets y
     if (train) layer->activation->backward(dz, dz, a, R, K, layer->parameter);
 }
 
-/* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where the sums of the first layer are there already.
- * train: also the gradient of the last layer. */
-static void forward_rows(const nn_net *net, const nn_workspace *ws, const float *x, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1,
-                         bool train, float scale) {
-    const ptrdiff_t R = r1 - r0, last = net->depth - 1;
-    const float *in = x ? x + r0 * net->layers[0].inputs : NULL;
-    for (ptrdiff_t l = 0; l <= last; l++) {
-        const nn_layer *layer = &net->layers[l];
-        const nn_activation *activation = activation_of(net, l);
-        float *out = ws->a[l] + r0 * layer->outputs;
-        if (in) {
-            nn_layer_forward(net, l, activation, out, in, R);
-        } else if (!activation->fused) {
-            activation->forward(out, R, layer->outputs, layer->parameter);
-        }
-        in = out;
-    }
-    loss_of_rows(net, ws, y, weight, r0, r1, train, scale);
-}
-
 /* Whether the gradient of the hidden layer is formed where it is used (head.h). */
 static bool is_headed(const nn_net *net, ptrdiff_t batch_size) {
     const nn_layer *hidden = &net->layers[0], *head = hidden + 1;
@@ -101,27 +84,8 @@ static bool owns_columns(const nn_net *net, ptrdiff_t batch_size) { return is_he
  * small. */
 static bool is_turned(const nn_layer *layer, ptrdiff_t batch_size) {
     const ptrdiff_t weights = layer->inputs * layer->outputs;
-    return weights > WEIGHTS_OF_ONE && batch_size * (layer->inputs + layer->outputs) < weights;
-}
-
-/* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. */
-static void backward_rows(const nn_net *net, const nn_workspace *ws, ptrdiff_t batch_size, ptrdiff_t r0, ptrdiff_t r1) {
-    const ptrdiff_t R = r1 - r0;
-    for (ptrdiff_t l = net->depth - 1; l > 0; l--) {
-        const nn_layer *above = &net->layers[l], *below = &net->layers[l - 1];
-        const float *dz = ws->dz[l] + r0 * above->outputs, *a = ws->a[l - 1] + r0 * below->outputs;
-        float *da = ws->dz[l - 1] + r0 * below->outputs;
-        if (above->dense && is_turned(above, batch_size)) {
-            float *scratch =
-                ws->wt + above->w + r0 * (above->inputs + above->outputs); /* in the place of the transposed weights, which nobody needs */
-            net->kernels->dense_dx_turned(da, scratch, dz, net->params + above->w, R, above->inputs, above->outputs, below->activation,
-                                          below->parameter, a);
-        } else if (above->dense) {
-            net->kernels->dense_dx(da, dz, ws->wt + above->w, R, above->inputs, above->outputs, below->activation, below->parameter, a);
-        } else {
-            below->activation->backward(da, dz, a, R, below->outputs, below->parameter);
-        }
-    }
+    /* batch_size * (inputs + outputs) < weights, without a product that could overflow */
+    return weights > WEIGHTS_OF_ONE && batch_size <= (weights - 1) / (layer->inputs + layer->outputs);
 }
 
 /* One pass over data, as all its workers see it. */
@@ -144,12 +108,80 @@ typedef struct nn_pass {
     void *context;
     ptrdiff_t poll_rows; /* between two calls of poll */
     nn_barrier barrier;
-    /* written by worker 0 alone; the others look at `interrupted` behind a barrier, at the rest not at all */
-    bool interrupted;
+    /* written by worker 0 alone; the others look at `interrupted` behind the first barrier of a block and at `halted` behind the last, at the rest
+     * not at all */
+    bool interrupted, halted;
+    uint32_t mode;      /* of the caller, for whom it is put back during a poll */
     ptrdiff_t unpolled; /* rows since the last poll */
     int64_t batches;    /* made */
     nn_status status;
 } nn_pass;
+
+/* Asks whether to go on, in worker 0, when rows up to `place` are done. In a child that was forked meanwhile the other workers are gone, and with
+ * them what they were doing. */
+static bool polls_stop(nn_pass *pass, ptrdiff_t place, int threads) {
+    if (!pass->poll) return false;
+    nn_float_mode_leave(pass->mode);
+    const bool stop = pass->poll(pass->context, place - pass->origin);
+    pass->mode = nn_float_mode_enter();
+    if (threads == 1 || !nn_pool_is_lost()) return stop;
+    pass->status = NN_FORKED;
+    return true;
+}
+
+/* Within a block of a wide net, worker 0 asks behind each layer, too. Nothing has been written then that counts. */
+static bool halts(nn_pass *pass, const nn_layer *layer, ptrdiff_t R, ptrdiff_t place, int threads) {
+    if (!layer->dense || (double)R * (double)layer->inputs * (double)layer->outputs < WIDE_WORK) return false;
+    return pass->halted = polls_stop(pass, place, threads);
+}
+
+/* Rows [r0, r1) of the block through all layers and the loss; x: the block's first row, or NULL where the sums of the first layer are there already.
+ * In training
+ * also the gradient of the last layer. False if a poll stops it. */
+static bool forward_rows(nn_pass *pass, const nn_workspace *ws, const float *x, nn_targets y, const float *weight, ptrdiff_t r0, ptrdiff_t r1,
+                         float scale, ptrdiff_t place, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const ptrdiff_t R = r1 - r0, last = net->depth - 1;
+    const float *in = x ? x + r0 * net->layers[0].inputs : NULL;
+    for (ptrdiff_t l = 0; l <= last; l++) {
+        const nn_layer *layer = &net->layers[l];
+        const nn_activation *activation = activation_of(net, l);
+        float *out = ws->a[l] + r0 * layer->outputs;
+        if (in) {
+            nn_layer_forward(net, l, activation, out, in, R);
+        } else if (!activation->fused) {
+            activation->forward(out, R, layer->outputs, layer->parameter);
+        }
+        in = out;
+        if (thread == 0 && halts(pass, layer, R, place, threads)) return false;
+    }
+    loss_of_rows(net, ws, y, weight, r0, r1, pass->train, scale);
+    return true;
+}
+
+/* dz of every layer below the last, for rows [r0, r1): da = dz wT of the layer above, times the slope. False if a
+ * poll stops it. */
+static bool backward_rows(nn_pass *pass, const nn_workspace *ws, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t place, int thread, int threads) {
+    const nn_net *net = pass->net;
+    const ptrdiff_t R = r1 - r0;
+    for (ptrdiff_t l = net->depth - 1; l > 0; l--) {
+        const nn_layer *above = &net->layers[l], *below = &net->layers[l - 1];
+        const float *dz = ws->dz[l] + r0 * above->outputs, *a = ws->a[l - 1] + r0 * below->outputs;
+        float *da = ws->dz[l - 1] + r0 * below->outputs;
+        if (above->dense && is_turned(above, pass->batch_size)) {
+            float *scratch =
+                ws->wt + above->w + r0 * (above->inputs + above->outputs); /* in the place of the transposed weights, which nobody needs */
+            net->kernels->dense_dx_turned(da, scratch, dz, net->params + above->w, R, above->inputs, above->outputs, below->activation,
+                                          below->parameter, a);
+        } else if (above->dense) {
+            net->kernels->dense_dx(da, dz, ws->wt + above->w, R, above->inputs, above->outputs, below->activation, below->parameter, a);
+        } else {
+            below->activation->backward(da, dz, a, R, below->outputs, below->parameter);
+        }
+        if (thread == 0 && halts(pass, above, R, place, threads)) return false;
+    }
+    return true;
+}
 
 static ptrdiff_t source_row(const nn_pass *pass, ptrdiff_t place) { return pass->order ? (ptrdiff_t)pass->order[place] : place; }
 
@@ -530,7 +562,7 @@ static nn_targets block_targets(const nn_pass *pass, const nn_workspace *ws, ptr
 }
 
 /* The rows of a worker in one block, from the inputs (or the sums of the first layer) to all dz. */
-static void pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
+static void pass_rows(nn_pass *pass, nn_workspace *ws, ptrdiff_t place, ptrdiff_t R, ptrdiff_t B, int thread, int threads) {
     const nn_net *net = pass->net;
     const nn_data *data = pass->data;
     const float *x = pass->skips ? NULL : pass->train ? ws->x : data->x + place * net->layers[0].inputs;
@@ -544,8 +576,8 @@ static void pass_rows(const nn_pass *pass, nn_workspace *ws, ptrdiff_t place, pt
         if (pass->train && !pass->skips) gather_inputs(pass, ws->x, place, R, r0, r2);
         if (pass->train) gather_targets(pass, ws, place, r0, r2);
         if (pass->skips && pass->train && threads > 1) join_panels(net, ws, r0, r2, threads);
-        forward_rows(net, ws, x, y, weight, r0, r2, pass->train, 1.0f / (float)B);
-        if (pass->train && !pass->headed) backward_rows(net, ws, pass->batch_size, r0, r2);
+        if (!forward_rows(pass, ws, x, y, weight, r0, r2, 1.0f / (float)B, place, thread, threads)) return;
+        if (pass->train && !pass->headed && !backward_rows(pass, ws, r0, r2, place, thread, threads)) return;
     }
 }
 
@@ -585,6 +617,7 @@ static void pass_worker(void *context, int thread, int threads) {
     nn_workspace *ws = net->workspace;
     const ptrdiff_t K = net->layers[net->depth - 1].outputs;
     const uint32_t mode = nn_float_mode_enter();
+    if (thread == 0) pass->mode = mode;
     int64_t t = pass->first_step; /* not net->step, which worker 0 moves */
     const nn_data *data = pass->data;
     nn_part part = {.R = 0};
@@ -610,7 +643,7 @@ static void pass_worker(void *context, int thread, int threads) {
             part.last = done + R == B;
             if (thread == 0 && pass->unpolled >= pass->poll_rows) {
                 pass->unpolled = 0;
-                pass->interrupted = pass->poll && pass->poll(pass->context, place - pass->origin);
+                pass->interrupted = polls_stop(pass, place, threads);
             }
             if (thread == 0) pass->unpolled += R;
             if (pass->skips) {
@@ -625,6 +658,7 @@ static void pass_worker(void *context, int thread, int threads) {
                 if (pass->interrupted) goto leave;
                 pass_rows(pass, ws, place, R, B, thread, threads);
                 nn_barrier_wait(&pass->barrier, thread, threads); /* all dz and row losses are there */
+                if (pass->halted) goto leave;
             }
             if (!add_row_losses(ws, R, &sums[0]) && pass->train) {
                 if (thread == 0) pass->status = NN_NOT_FINITE;
@@ -632,7 +666,7 @@ static void pass_worker(void *context, int thread, int threads) {
             }
             if (thread == 0) {
                 for (ptrdiff_t m = 0; m < net->metrics_count; m++)
-                    sums[1 + m] += net->metrics[m]->sum(ws->a[net->depth - 1], block_targets(pass, ws, place), R, K);
+                    sums[1 + m] = net->metrics[m]->add(sums[1 + m], ws->a[net->depth - 1], block_targets(pass, ws, place), R, K);
             }
             if (pass->headed) {
                 update_headed(net, ws, &own, &part, thread, threads);
@@ -647,23 +681,52 @@ static void pass_worker(void *context, int thread, int threads) {
     }
 leave:
     if (pass->packed) copy_panel(pass, &panel, true);
-    nn_float_mode_leave(mode);
+    nn_float_mode_leave(thread == 0 ? pass->mode : mode);
+}
+
+static nn_status pass_status(const nn_pass *pass) {
+    return pass->status == NN_OK && (pass->interrupted || pass->halted) ? NN_INTERRUPTED : pass->status;
+}
+
+/* The most rows of a block: fewer of a wide net, so that Ctrl-C does not wait for long. */
+static ptrdiff_t most_rows(const nn_net *net, bool skips) {
+    const ptrdiff_t most = skips ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, soon = nn_rows_at_once(net, 3);
+    return soon < most ? soon : most;
+}
+
+/* The transposed weights of all layers but the first, for input gradients. False if interrupted. */
+static bool turn_weights(nn_net *net, ptrdiff_t batch_size, nn_poll poll, void *context) {
+    for (ptrdiff_t l = 1; l < net->depth; l++) {
+        const nn_layer *layer = &net->layers[l];
+        if (!layer->dense || is_turned(layer, batch_size)) continue;
+        const ptrdiff_t I = layer->inputs, O = layer->outputs, rows = (TURNED_AT_ONCE / O / NN_ROWS_UNIT + 1) * NN_ROWS_UNIT;
+        for (ptrdiff_t i = 0; i < I; i += rows) {
+            if (i > 0 && poll && poll(context, 0)) return false;
+            net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, I, O, i, I - i < rows ? I : i + rows);
+        }
+    }
+    return true;
+}
+
+/* What was measured of other steps does not count for these. */
+static void keep_pace(nn_net *net, nn_shape shape) {
+    const nn_shape known = net->shape;
+    if (known.batch_size == shape.batch_size && known.workers == shape.workers && known.skip_zeros == shape.skip_zeros && known.csr == shape.csr)
+        return;
+    net->shape = shape;
+    net->pace = (nn_pace){.row_ns = {0.0}};
 }
 
 nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch_size,
                    const double *hyper, double *totals, nn_poll poll, void *context, int64_t *batches) {
-    const void *inputs = data->x ? (const void *)data->x : data->csr.value;
-    if (net->seen_x != inputs || net->seen_n != data->n || net->seen_batch_size != batch_size) {
-        /* the same array again, as in each epoch of a fit, is not looked at again */
-        net->seen_x = inputs;
-        net->seen_n = data->n;
-        net->seen_batch_size = batch_size;
-        net->skip_zeros = nn_worth_skipping(net, data);
-        net->pace = (nn_pace){.row_ns = {0.0}};
-    }
-    const ptrdiff_t most = net->skip_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
+    if (batch_size > data->n) batch_size = data->n;
+    if ((stop - start - 1) / batch_size >= INT64_MAX - net->step) return NN_TOO_MANY_STEPS;
+    if (!data->id || net->seen != data->id) net->skip_zeros = nn_worth_skipping(net, data);
+    net->seen = data->id;
+    const ptrdiff_t most = most_rows(net, net->skip_zeros);
     *batches = 0;
     const int workers = nn_workers_for_step(net, batch_size);
+    keep_pace(net, (nn_shape){batch_size, workers, net->skip_zeros, !data->x});
     const bool pack = net->skip_zeros && workers > 1 && (stop - start) / batch_size >= PACK_BATCHES;
     const nn_needs needs = {.rows = batch_size < most ? batch_size : most,
                             .several_blocks = batch_size > most,
@@ -673,11 +736,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                             .workers = workers,
                             .pack = pack};
     if (!nn_reserve(net, needs)) return NN_NO_MEMORY;
-    for (ptrdiff_t l = 1; l < net->depth; l++) {
-        const nn_layer *layer = &net->layers[l];
-        if (layer->dense && !is_turned(layer, batch_size))
-            net->kernels->transpose(net->workspace->wt + layer->w, net->params + layer->w, layer->inputs, layer->outputs, 0, layer->inputs);
-    }
+    if (!turn_weights(net, batch_size, poll, context)) return NN_INTERRUPTED;
     nn_pass pass = {.net = net,
                     .data = data,
                     .order = order,
@@ -695,7 +754,7 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
                     .context = context,
                     .poll_rows = nn_rows_between_polls(net, 3)};
     const bool may_rest = net->skip_zeros && net->slots[0] && rule_rests(net, hyper);
-    while (pass.stop < stop && pass.status == NN_OK && !pass.interrupted) {
+    while (pass.stop < stop && pass_status(&pass) == NN_OK) {
         const nn_way way = workers > 1 ? nn_pace_choose(net, batch_size) : NN_ALONE;
         const ptrdiff_t rows = workers > 1 ? nn_pace_rows(net, batch_size) : stop - start;
         pass.start = pass.stop;
@@ -709,14 +768,14 @@ nn_status nn_train(nn_net *net, const nn_data *data, const uint32_t *order, ptrd
         if (workers > 1) nn_pace_learn(&net->pace, pass.stop - pass.start, nn_now() - begun);
     }
     *batches = pass.batches;
-    return pass.interrupted ? NN_INTERRUPTED : pass.status;
+    return pass_status(&pass);
 }
 
 nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll poll, void *context) {
     nn_needs needs = {.skips = nn_forward_skips(net, data), .workers = nn_workers_for_call((double)nn_work_of_row(net, 1) * (double)data->n)};
     const bool skips = needs.skips;
     if (!skips && net->workspace) needs.skips = net->workspace->has.skips; /* it serves rows that are read where they lie as well */
-    const ptrdiff_t most = needs.skips ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS;
+    const ptrdiff_t most = most_rows(net, needs.skips);
     needs.rows = data->n < most ? data->n : most;
     needs.marks = skips && data->x;
     if (!nn_reserve(net, needs)) return NN_NO_MEMORY;
@@ -731,5 +790,5 @@ nn_status nn_evaluate(nn_net *net, const nn_data *data, double *totals, nn_poll 
                     .context = context,
                     .poll_rows = nn_rows_between_polls(net, 1)};
     nn_pool_run(pass_worker, &pass, needs.workers);
-    return pass.interrupted ? NN_INTERRUPTED : NN_OK;
+    return pass_status(&pass);
 }

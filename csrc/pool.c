@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,67 +30,68 @@ typedef cpu_set_t nn_cpus;
 typedef char nn_cpus; /* nothing is known about them */
 #endif
 
+/* A worker. It waits for a task of its own: those that a task has no use for sleep on. */
+typedef struct nn_worker {
+    _Alignas(2 * 64) atomic_uint tasks; /* how many it was given; it waits for the next one */
+    pthread_t id;
+    /* changed by who has the lock: */
+    pthread_cond_t wake;
+    bool asleep;
+} nn_worker;
+
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t wake;
-    int workers;            /* threads made, besides the caller */
-    atomic_bool busy;       /* a task is running */
-    atomic_uint generation; /* counts tasks, modulo 2^24; workers wait for it to change */
-    atomic_int running;     /* workers that have not finished the current task */
-    int threads;            /* of the current task */
+    int workers;        /* threads made, besides the caller */
+    atomic_bool busy;   /* a task is running */
+    atomic_int running; /* workers that have not finished the current task */
+    int threads;        /* of the current task */
     nn_task task;
     void *context;
-    /* changed by who has the lock: */
-    pthread_t ids[NN_MAX_THREADS]; /* of worker i + 1 */
-    bool asleep[NN_MAX_THREADS];
-    int sleepers;
-    nn_cpus allowed; /* where the last caller might run, and so its workers */
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    nn_worker of[NN_MAX_THREADS]; /* of[i] is thread i + 1 */
+    nn_cpus allowed;              /* where the last caller might run, and so its workers; changed by who has the lock */
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Who wakes a thread is expected to sleep soon: Linux may put the one that wakes up behind it, on the same processor, where it waits for milliseconds
  * while the next processor idles. So workers that sleep are sent to any processor but their caller's, and may move again once they are awake. Both
  * with the lock held. */
 #if defined(__linux__)
-static void send_away(void) {
+static void send_away(int workers) {
     const int here = sched_getcpu();
     if (here < 0 || sched_getaffinity(0, sizeof pool.allowed, &pool.allowed) != 0) CPU_ZERO(&pool.allowed);
     nn_cpus elsewhere = pool.allowed;
     if (here >= 0 && here < CPU_SETSIZE) CPU_CLR(here, &elsewhere);
-    for (int i = 0; i < pool.workers && CPU_COUNT(&elsewhere) > 0; i++) {
-        if (pool.asleep[i]) pthread_setaffinity_np(pool.ids[i], sizeof elsewhere, &elsewhere);
+    for (int i = 0; i < workers && CPU_COUNT(&elsewhere) > 0; i++) {
+        if (pool.of[i].asleep) pthread_setaffinity_np(pool.of[i].id, sizeof elsewhere, &elsewhere);
     }
 }
 static void come_back(void) {
     if (CPU_COUNT(&pool.allowed) > 0) pthread_setaffinity_np(pthread_self(), sizeof pool.allowed, &pool.allowed);
 }
 #else
-static void send_away(void) {}
+static void send_away(int workers) { (void)workers; }
 static void come_back(void) {}
 #endif
 
 static void *work(void *argument) {
-    const int thread = (int)((uintptr_t)argument % (NN_MAX_THREADS + 1));
-    unsigned seen = (unsigned)((uintptr_t)argument / (NN_MAX_THREADS + 1)); /* the tasks before this worker's time */
-    for (;;) {
+    nn_worker *self = argument;
+    const int thread = (int)(self - pool.of) + 1;
+    for (unsigned seen = 0;; seen++) {
         int spins = 0;
-        while (atomic_load_explicit(&pool.generation, memory_order_acquire) == seen) {
+        while (atomic_load_explicit(&self->tasks, memory_order_acquire) == seen) {
             if (++spins < SPIN_SLEEP) {
                 RELAX();
                 continue;
             }
             pthread_mutex_lock(&pool.lock);
-            if (atomic_load(&pool.generation) == seen) {
-                pool.asleep[thread - 1] = true;
-                pool.sleepers++;
-                while (atomic_load(&pool.generation) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
-                pool.asleep[thread - 1] = false;
-                pool.sleepers--;
+            if (atomic_load(&self->tasks) == seen) {
+                self->asleep = true;
+                while (atomic_load(&self->tasks) == seen) pthread_cond_wait(&self->wake, &pool.lock);
+                self->asleep = false;
                 come_back();
             }
             pthread_mutex_unlock(&pool.lock);
         }
-        seen = atomic_load_explicit(&pool.generation, memory_order_acquire);
-        if (thread < pool.threads) pool.task(pool.context, thread, pool.threads);
+        pool.task(pool.context, thread, pool.threads);
         atomic_fetch_sub_explicit(&pool.running, 1, memory_order_release);
     }
     return NULL;
@@ -100,11 +100,8 @@ static void *work(void *argument) {
 /* A child has the forking thread only: it starts without workers. What they were doing is lost with them, and belonged to the parent. */
 static void forget_workers(void) {
     pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    pool.wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    pool.workers = pool.sleepers = 0;
-    for (int i = 0; i < NN_MAX_THREADS; i++) pool.asleep[i] = false;
+    pool.workers = 0;
     atomic_store(&pool.busy, false);
-    atomic_store(&pool.generation, 0);
     atomic_store(&pool.running, 0);
 }
 
@@ -117,9 +114,12 @@ static void hire(int wanted) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.workers < wanted) {
-        const uintptr_t thread = (uintptr_t)pool.workers + 1, seen = atomic_load(&pool.generation) % 0x1000000u;
-        if (pthread_create(&pool.ids[pool.workers], NULL, work, (void *)(seen * (NN_MAX_THREADS + 1) + thread)) != 0) break;
-        pthread_detach(pool.ids[pool.workers]);
+        nn_worker *worker = &pool.of[pool.workers];
+        worker->wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        worker->asleep = false;
+        atomic_store(&worker->tasks, 0);
+        if (pthread_create(&worker->id, NULL, work, worker) != 0) break;
+        pthread_detach(worker->id);
         pool.workers++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -137,11 +137,15 @@ void nn_pool_run(nn_task task, void *context, int threads) {
     pool.context = context;
     pool.threads = threads < pool.workers + 1 ? threads : pool.workers + 1;
     const int used = pool.threads;
-    atomic_store(&pool.running, pool.workers);
+    bool asleep = false;
+    atomic_store(&pool.running, used - 1);
     pthread_mutex_lock(&pool.lock);
-    if (pool.sleepers > 0) send_away();
-    atomic_store_explicit(&pool.generation, (atomic_load(&pool.generation) + 1) % 0x1000000u, memory_order_release);
-    pthread_cond_broadcast(&pool.wake);
+    for (int i = 0; i < used - 1; i++) asleep |= pool.of[i].asleep;
+    if (asleep) send_away(used - 1);
+    for (int i = 0; i < used - 1; i++) {
+        atomic_fetch_add_explicit(&pool.of[i].tasks, 1, memory_order_release);
+        if (pool.of[i].asleep) pthread_cond_signal(&pool.of[i].wake);
+    }
     pthread_mutex_unlock(&pool.lock);
     task(context, 0, used);
     int spins = 0;
@@ -151,6 +155,8 @@ void nn_pool_run(nn_task task, void *context, int threads) {
     }
     atomic_store(&pool.busy, false);
 }
+
+bool nn_pool_is_lost(void) { return !atomic_load(&pool.busy); }
 
 void nn_barrier_zero(nn_barrier *barrier, int threads) {
     for (int i = 0; i < threads; i++) atomic_store_explicit(&barrier->of[i].round, 0, memory_order_relaxed);
@@ -164,7 +170,10 @@ void nn_barrier_wait(nn_barrier *barrier, int thread, int threads) {
         int spins = 0;
         /* someone may have come to the next round already: its number is ahead, modulo 2^32 */
         while ((int)(atomic_load_explicit(&barrier->of[i].round, memory_order_acquire) - round) < 0) {
-            if (++spins % SPIN_YIELD == 0) sched_yield();
+            if (++spins % SPIN_YIELD == 0) {
+                if (nn_pool_is_lost()) return;
+                sched_yield();
+            }
             if (spins > SPIN_EAGER) RELAX();
         }
     }

@@ -25,6 +25,7 @@ typedef struct prediction {
     ptrdiff_t poll_rows;
     atomic_ptrdiff_t next;
     atomic_bool interrupted;
+    bool lost; /* in a forked child, the other workers and their blocks */
 } prediction;
 
 /* The first layer from rows [first, first + R) without their zeros. */
@@ -51,11 +52,10 @@ static void predict_sparse(const prediction *p, nn_sparse *s, float *a, ptrdiff_
 
 static void predict_worker(void *context, int thread, int threads) {
     prediction *p = context;
-    (void)threads;
     const nn_net *net = p->net;
     const ptrdiff_t last = net->depth - 1, size = p->block * p->widest, n = p->data->n;
     float *buffers = p->buffers + 2 * size * thread;
-    const uint32_t mode = nn_float_mode_enter();
+    uint32_t mode = nn_float_mode_enter();
     bool fits = true;
     ptrdiff_t used = 0;
     nn_sparse sparse;
@@ -78,7 +78,11 @@ static void predict_worker(void *context, int thread, int threads) {
         }
         if (thread != 0 || !p->poll || first - polled < p->poll_rows) continue;
         polled = first;
-        if (p->poll(p->context, first + R)) atomic_store_explicit(&p->interrupted, true, memory_order_relaxed);
+        nn_float_mode_leave(mode); /* it is the caller's */
+        const bool stop = p->poll(p->context, first + R);
+        mode = nn_float_mode_enter();
+        p->lost = threads > 1 && nn_pool_is_lost();
+        if (stop || p->lost) atomic_store_explicit(&p->interrupted, true, memory_order_relaxed);
     }
     nn_float_mode_leave(mode);
 }
@@ -92,7 +96,8 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
     const int threads = nn_workers_for_call((double)nn_work_of_row(net, 1) * (double)data->n);
     const ptrdiff_t fair =
         ((data->n + threads - 1) / threads + NN_ROWS_UNIT - 1) / NN_ROWS_UNIT * NN_ROWS_UNIT; /* so that none waits for another's block */
-    p.block = fair < PREDICT_ROWS ? fair : PREDICT_ROWS;
+    const ptrdiff_t soon = nn_rows_at_once(net, 1), most = soon < PREDICT_ROWS ? soon : PREDICT_ROWS;
+    p.block = fair < most ? fair : most;
     ptrdiff_t floats;
     nn_status status = NN_NO_MEMORY;
     bool fits = multiply(p.widest, 2 * p.block * threads, &floats);
@@ -107,7 +112,7 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
     }
     if (p.buffers && (!p.skips || p.marks)) {
         nn_pool_run(predict_worker, &p, threads);
-        status = p.interrupted ? NN_INTERRUPTED : NN_OK;
+        status = p.lost ? NN_FORKED : p.interrupted ? NN_INTERRUPTED : NN_OK;
     }
     free(p.buffers);
     free(p.marks);

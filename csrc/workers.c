@@ -11,6 +11,10 @@
 /* Multiply-adds between two calls of poll: 5 ms at 20 GFLOP/s, the slowest kernels on the slowest machine worth waiting for. */
 #define POLL_WORK 50000000
 
+/* Multiply-adds of a block at most, if it has more rows than a tile: 50 ms at 30 in a nanosecond. With fewer rows at once the weights of wide nets
+ * would pass through the memory too often. */
+#define BLOCK_WORK ((ptrdiff_t)1500000000)
+
 #define SKIP_MIN_OUTPUTS 32 /* that a worker must have for itself */
 
 /* What a pass must be worth for another worker to join: two barriers and the bytes that move between cores cost some 0.3 us a step. In multiply-adds,
@@ -52,6 +56,11 @@ static int workers_for(double work) {
 int nn_workers_for_call(double work) { return work < WAKE_WORK ? 1 : workers_for(work); }
 
 ptrdiff_t nn_rows_between_polls(const nn_net *net, int passes) { return POLL_WORK / nn_work_of_row(net, passes) + 1; }
+
+ptrdiff_t nn_rows_at_once(const nn_net *net, int passes) {
+    const ptrdiff_t tiles = BLOCK_WORK / nn_work_of_row(net, passes) / NN_ROWS_UNIT;
+    return (tiles > 1 ? tiles : 1) * NN_ROWS_UNIT;
+}
 
 /* How many workers a step of B rows is worth. The update of a rule with slots moves each weight and slot in memory: some 30 multiply-adds' time each.
  */

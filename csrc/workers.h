@@ -25,6 +25,9 @@ int nn_workers_for_step(const nn_net *net, ptrdiff_t B);
 
 ptrdiff_t nn_rows_between_polls(const nn_net *net, int passes);
 
+/* The most rows that a worker may pass through all layers at once, so that it can be interrupted soon; a multiple of the tiles. */
+ptrdiff_t nn_rows_at_once(const nn_net *net, int passes);
+
 /* The way of the next rows of a pass, how many rows until that is asked again, and what they have shown. */
 nn_way nn_pace_choose(nn_net *net, ptrdiff_t batch_size);
 ptrdiff_t nn_pace_rows(const nn_net *net, ptrdiff_t batch_size);

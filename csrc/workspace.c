@@ -23,18 +23,25 @@
 
 void *nn_alloc(size_t bytes) {
     const size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : NN_CACHE_LINE;
-    if (bytes > SIZE_MAX - alignment) return NULL;
+    if (bytes > SIZE_MAX - 2 * LARGE_PAGE) return NULL;
     const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void *memory = aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (!memory) return NULL;
+    /* What calloc takes fresh from the system is zero already; to clear gigabytes here would take seconds in which nobody asks for Ctrl-C. */
+    char *whole = calloc(1, rounded + alignment);
+    if (!whole) return NULL;
+    char *memory = whole + alignment - (uintptr_t)whole % alignment; /* at least a pointer behind `whole`, as calloc aligns to 16 bytes */
+    memcpy(memory - sizeof whole, &whole, sizeof whole);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (alignment == LARGE_PAGE) madvise(memory, rounded, MADV_HUGEPAGE); /* advice: a refusal is no error */
 #endif
-    memset(memory, 0, rounded ? rounded : alignment);
     return memory;
 }
 
-void nn_free(void *memory) { free(memory); }
+void nn_free(void *memory) {
+    char *whole;
+    if (!memory) return;
+    memcpy(&whole, (char *)memory - sizeof whole, sizeof whole);
+    free(whole);
+}
 
 void nn_workspace_free(nn_workspace *ws) {
     if (!ws) return;
@@ -122,7 +129,7 @@ static nn_workspace *workspace_new(const nn_net *net, nn_needs needs) {
         ws->values = take(base, &used, rows, outputs, &fits);
         ws->probability = take(base, &used, rows, outputs, &fits);
         ws->labels = (int32_t *)take(base, &used, rows, 1, &fits);
-        if (!fits) goto no_memory;
+        if (!fits || used > PTRDIFF_MAX / 64) goto no_memory;
         if (pass == 0) ws->memory = nn_alloc((size_t)used * sizeof(float));
         if (!ws->memory) goto no_memory;
     }
@@ -186,6 +193,7 @@ nn_net *nn_net_new(const nn_kernels *kernels, const nn_layer *layers, ptrdiff_t 
         *layer = layers[l];
         layer->inputs = inputs;
         inputs = layer->outputs;
+        if (layer->inputs > NN_MAX_SIZE || layer->outputs > NN_MAX_SIZE) goto no_memory;
         if (!layer->dense) continue;
         ptrdiff_t weights;
         if (!multiply(layer->inputs, layer->outputs, &weights)) goto no_memory;
@@ -207,7 +215,6 @@ no_memory:
 void nn_net_free(nn_net *net) {
     if (!net) return;
     nn_workspace_free(net->workspace);
-    for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(net->slots[s]);
     nn_free(net->params);
     free(net->metrics);
     free(net->layers);
@@ -215,23 +222,10 @@ void nn_net_free(nn_net *net) {
 }
 
 nn_status nn_net_compile(nn_net *net, const nn_loss *loss, bool from_logits, const nn_rule *rule, const nn_metric *const *metrics,
-                         ptrdiff_t metrics_count) {
-    float *slots[NN_MAX_SLOTS] = {NULL};
+                         ptrdiff_t metrics_count, float *const *slots) {
     const nn_metric **copy = calloc((size_t)metrics_count + 1, sizeof *copy);
-    bool complete = copy != NULL;
-    for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s] && complete; s++) {
-        slots[s] = nn_alloc((size_t)net->size * sizeof(float));
-        complete = slots[s] != NULL;
-    }
-    if (!complete) {
-        for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(slots[s]);
-        free(copy);
-        return NN_NO_MEMORY;
-    }
-    for (int s = 0; s < NN_MAX_SLOTS; s++) {
-        nn_free(net->slots[s]);
-        net->slots[s] = slots[s];
-    }
+    if (!copy) return NN_NO_MEMORY;
+    for (int s = 0; s < NN_MAX_SLOTS; s++) net->slots[s] = rule->slots[s] ? slots[s] : NULL;
     free(net->metrics);
     if (metrics_count) memcpy(copy, metrics, (size_t)metrics_count * sizeof *copy);
     net->metrics = copy;

@@ -37,8 +37,13 @@ static uint64_t train(const nn_kernels *kernels, const nn_data *data, nn_way way
     uint64_t hash = 1469598103934665603u;
     for (int batch_size = 1; batch_size <= ROWS; batch_size = batch_size * 4 + 3) {
         nn_net *net = nn_net_new(kernels, layers, depth, INPUTS);
+        float *slots[NN_MAX_SLOTS] = {NULL};
         int64_t batches;
-        if (!net || net->size > 1 << 16 || nn_net_compile(net, loss, false, rule, NULL, 0) != NN_OK) return 0;
+        if (!net || net->size > 1 << 16) return 0;
+        for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s]; s++) {
+            if (!(slots[s] = nn_alloc((size_t)net->size * sizeof(float)))) return 0;
+        }
+        if (nn_net_compile(net, loss, false, rule, NULL, 0, slots) != NN_OK) return 0;
         net->way_choice = way;
         nn_random_normal(draw, net->size, 1, 2);
         for (ptrdiff_t i = 0; i < net->size; i++) net->params[i] = (float)(0.1 * draw[i]);
@@ -48,6 +53,7 @@ static uint64_t train(const nn_kernels *kernels, const nn_data *data, nn_way way
         if (nn_evaluate(net, data, loss_sum, NULL, NULL) != NN_OK || nn_predict(net, out, data, NULL, NULL) != NN_OK) return 0;
         hash = hash_floats(hash_floats(hash, net->params, net->size), out, ROWS * layers[depth - 1].outputs);
         nn_net_free(net);
+        for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(slots[s]);
     }
     return hash;
 }

@@ -49,6 +49,29 @@ class SparseRows:
     def toarray(self, rows: Sequence[int] | NDArray[np.integer[Any]] | None = None) -> Float32:
         """All rows, or these, as a dense array: for tests and the reference."""
 
+class Prepared:
+    """What `Net.prepare` made."""
+
+class Exclusive:
+    """Who may work on a network: one thread at a time, one fit at a time. Predictions need not ask.
+
+    In `with`, for anything short: waits for another thread's turn, but not for its fit (RuntimeError). A thread may take what it holds once more.
+    In a forked child the thread that forked goes on with what it holds; what others held is free."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+    @property
+    def fitting(self) -> bool:
+        """Whether a fit has it, of this thread or of another one."""
+    def fit(self) -> Fit:
+        """For `with`: holds the network for a fit; RuntimeError while another one runs, in this thread or elsewhere."""
+    def require_free(self, what: str) -> None:
+        """RuntimeError during a fit, for what may not even happen in a callback."""
+
+class Fit:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
 class Net:
     """A dense network in native memory; a layer is (units, activation, its parameter, has_kernel, use_bias)."""
 
@@ -65,7 +88,8 @@ class Net:
         """The same views of any flat array of the size of `params`."""
     def compile(self, loss: str, from_logits: bool, rule: str, metrics: Sequence[str]) -> None: ...
     @property
-    def slots(self) -> tuple[Float32, ...]: ...
+    def slots(self) -> tuple[Float32, ...]:
+        """Views of the slots of this `compile`; after the next one they are nobody's, and still memory."""
     @property
     def step(self) -> int: ...
     @step.setter
@@ -81,10 +105,18 @@ class Net:
         Changes no bit."""
     @way.setter
     def way(self, value: str | None) -> None: ...
+    @property
+    def pace(self) -> dict[str, float]:
+        """Nanoseconds that a row has been measured to take in each way, for steps of the last kind; 0: not known yet."""
+    def prepare(
+        self, x: Float32 | SparseRows, y: NDArray[np.generic], sample_weight: Float32 | None
+    ) -> Prepared:
+        """These data, checked once for any number of calls of `train` and `evaluate`, which take them as x, with None for y and sample_weight.
+        Labels are copied, as each decides what memory is read; the other arrays are not. It serves networks of the same sizes and kind of loss."""
     def train(
         self,
-        x: Float32 | SparseRows,
-        y: NDArray[np.generic],
+        x: Float32 | SparseRows | Prepared,
+        y: NDArray[np.generic] | None,
         sample_weight: Float32 | None,
         order: NDArray[np.uint32] | None,
         start: int,
@@ -94,11 +126,12 @@ class Net:
         totals: NDArray[np.float64],
         progress: Progress,
     ) -> None:
-        """Steps over rows order[start:stop] in batches; adds row losses and metrics of the steps made to totals."""
+        """Steps over rows order[start:stop] in batches; adds row losses and metrics of the steps made to totals.
+        A batch_size above the number of rows of x is that number."""
     def evaluate(
         self,
-        x: Float32 | SparseRows,
-        y: NDArray[np.generic],
+        x: Float32 | SparseRows | Prepared,
+        y: NDArray[np.generic] | None,
         sample_weight: Float32 | None,
         totals: NDArray[np.float64],
         progress: Progress,

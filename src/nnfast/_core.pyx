@@ -6,17 +6,23 @@ management live here; `_core.pyi` gives the types, `kernels.py` and `models.py` 
 """
 
 import os
+import weakref
+from operator import index as index_of
 
 import numpy as np
 
 from nnfast.errors import NonFiniteError
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
-from posix.unistd cimport getpid
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from posix.unistd cimport usleep
 from libcpp cimport bool as cbool  # C11's bool, of the same size
 
+cimport cython
 cimport numpy as cnp
 
 cnp.import_array()
@@ -48,11 +54,11 @@ cdef extern from "kernels.h" nogil:
         const char *name
         bint sparse
     ctypedef struct nn_step:
-        float c[6]
+        float c[NN_MAX_HYPER]
     ctypedef struct nn_rule:
         const char *name
-        const char *hyper[7]
-        const char *slots[4]
+        const char *hyper[NN_MAX_HYPER + 1]
+        const char *slots[NN_MAX_SLOTS + 1]
         void (*prepare)(nn_step *, const double *, int64_t) noexcept nogil
         void (*update)(float *, float **, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_step *, bint) noexcept nogil
     ctypedef struct nn_kernels:
@@ -79,23 +85,30 @@ cdef extern from "kernels.h" nogil:
 
 cdef extern from "net.h" nogil:
     ctypedef enum nn_status:
-        NN_OK, NN_NO_MEMORY, NN_NOT_FINITE, NN_INTERRUPTED
+        NN_OK, NN_NO_MEMORY, NN_NOT_FINITE, NN_INTERRUPTED, NN_FORKED, NN_TOO_MANY_STEPS
+    const ptrdiff_t NN_MAX_SIZE
     ctypedef struct nn_layer:
         ptrdiff_t inputs, outputs
         const nn_activation *activation
         float parameter
         bint dense, bias
         ptrdiff_t w, b
+    ctypedef struct nn_shape:
+        ptrdiff_t batch_size
+    ctypedef struct nn_pace:
+        double *row_ns
     ctypedef struct nn_net:
         ptrdiff_t depth, size
         nn_layer *layers
         float *params
-        float *slots[3]
+        float *slots[NN_MAX_SLOTS]
         int64_t step
         ptrdiff_t metrics_count
         int skip_choice
         int way_choice
-        const void *seen_x
+        uint64_t seen
+        nn_shape shape
+        nn_pace pace
     enum: NN_WAYS
     const char *nn_way_names[]
     ctypedef struct nn_csr:
@@ -108,10 +121,13 @@ cdef extern from "net.h" nogil:
         nn_targets y
         const float *weight
         ptrdiff_t n
+        uint64_t id
     ctypedef int (*nn_poll)(void *, int64_t) noexcept
     nn_net *nn_net_new(const nn_kernels *, const nn_layer *, ptrdiff_t, ptrdiff_t)
     void nn_net_free(nn_net *)
-    nn_status nn_net_compile(nn_net *, const nn_loss *, bint, const nn_rule *, const nn_metric **, ptrdiff_t)
+    nn_status nn_net_compile(nn_net *, const nn_loss *, bint, const nn_rule *, const nn_metric **, ptrdiff_t, float **)
+    void *nn_alloc(size_t)
+    void nn_free(void *)
     nn_status nn_train(nn_net *, const nn_data *, const uint32_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double *, double *, nn_poll, void *, int64_t *)
     nn_status nn_evaluate(nn_net *, const nn_data *, double *, nn_poll, void *)
     void nn_set_num_threads(int)
@@ -181,6 +197,42 @@ cdef extern from *:
     ptrdiff_t first_row_disordered(const int64_t *, const int32_t *, ptrdiff_t, ptrdiff_t) nogil
 
 
+# Numbers. Those of Python have no end: each is compared with what C can hold before it gets there.
+
+cdef object shown(value):
+    """How a number stands in a message; Python refuses to print those of thousands of digits."""
+    return repr(value) if not isinstance(value, int) or value.bit_length() < 512 else f"one of {value.bit_length()} bits"
+
+
+cdef object whole(value, str name, least, most):
+    try:
+        number = index_of(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected a whole number, received {type(value).__name__}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name}: expected a whole number from {least} to {most}, received {shown(number)}")
+    return number
+
+
+cdef object key(value, str name):
+    """The seed or the number of a random stream."""
+    return whole(value, name, 0, 0xffffffffffffffff)
+
+
+cdef int fill_hyper(double *constants, const nn_rule *rule, hyper) except -1:
+    expected = names(<const char *const *> rule.hyper)
+    if len(hyper) != len(expected):
+        raise ValueError(f"hyper: expected {', '.join(expected)}, received {len(hyper)} values")
+    for h, value in enumerate(hyper):
+        try:
+            constants[h] = value
+        except OverflowError:
+            constants[h] = float("inf")
+        if not isfinite(constants[h]):
+            raise ValueError(f"hyper: expected finite numbers, received {shown(value)} for {expected[h]}")
+    return 0
+
+
 # The instruction set of this process.
 
 cdef const nn_kernels *kernels = NULL
@@ -199,13 +251,11 @@ def instruction_set():
 
 def set_instruction_set(name):
     global kernels
+    known = available_instruction_sets()
+    if name and name not in known:  # compared here: a name from the environment may be no text at all
+        raise ValueError(f"instruction set (NNFAST_ISA): expected one of {', '.join(known)} on this machine, received {name!r}")
     cdef bytes wanted = name.encode()
-    cdef const nn_kernels *found = nn_kernels_select(wanted)
-    if found == NULL:
-        raise ValueError(
-            f"instruction set (NNFAST_ISA): expected one of {', '.join(available_instruction_sets())} on this machine, received {name!r}"
-        )
-    kernels = found
+    kernels = nn_kernels_select(wanted)
 
 
 set_instruction_set(os.environ.get("NNFAST_ISA", ""))
@@ -215,10 +265,8 @@ def num_threads():
     return nn_num_threads()
 
 
-def set_num_threads(int threads):
-    if threads < 1:
-        raise ValueError(f"threads: expected at least 1, received {threads}")
-    nn_set_num_threads(threads)
+def set_num_threads(threads):
+    nn_set_num_threads(<int> whole(threads, "threads", 1, 0x7fffffff))
 
 
 def build_info():
@@ -352,21 +400,20 @@ cdef float *flat(object a, str name, bint write=False) except? NULL:
     return <float *> cnp.PyArray_DATA(<cnp.ndarray> a)
 
 
-cdef nn_targets targets(object y, str name, bint sparse, Py_ssize_t rows, Py_ssize_t outputs) except *:
-    cdef nn_targets result
+cdef cnp.ndarray labels(object y, str name, Py_ssize_t rows, Py_ssize_t outputs):
+    """A copy of the labels, checked: each decides what memory is read, and the array they come from may change any time."""
     cdef Py_ssize_t at
-    result.labels = NULL
-    result.values = NULL
-    if sparse:
-        if not fits(y, cnp.NPY_INT32, 1, rows, -1, False):
-            raise fail(y, name, f"int32 C-contiguous array of labels of shape ({rows},)")
-        result.labels = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
-        at = first_outside(result.labels, rows, outputs)
-        if at >= 0:
-            raise ValueError(f"{name}: expected labels from 0 to {outputs - 1}, received {result.labels[at]} in row {at}")
-    else:
-        result.values = matrix(y, name, rows, outputs)
-    return result
+    if not fits(y, cnp.NPY_INT32, 1, rows, -1, False):
+        raise fail(y, name, f"int32 C-contiguous array of labels of shape ({rows},)")
+    copy = np.empty(rows, dtype=np.int32)
+    cdef int32_t *own = <int32_t *> cnp.PyArray_DATA(<cnp.ndarray> copy)
+    cdef const int32_t *given = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
+    with nogil:
+        memcpy(own, given, rows * sizeof(int32_t))
+        at = first_outside(own, rows, outputs)
+    if at >= 0:
+        raise ValueError(f"{name}: expected labels from 0 to {outputs - 1}, received {own[at]} in row {at}")
+    return copy
 
 
 cdef cnp.ndarray view(object owner, float *memory, Py_ssize_t d0, Py_ssize_t d1):
@@ -376,6 +423,19 @@ cdef cnp.ndarray view(object owner, float *memory, Py_ssize_t d0, Py_ssize_t d1)
     array = cnp.PyArray_SimpleNewFromData(1 if d1 < 0 else 2, shape, cnp.NPY_FLOAT32, memory)
     cnp.set_array_base(array, owner)
     return array
+
+
+cdef class Memory:
+    """Zeroed floats of the engine, which live as long as the network or any view of them."""
+    cdef float *floats
+
+    def __cinit__(self, Py_ssize_t size):
+        self.floats = <float *> nn_alloc(size * sizeof(float))
+        if self.floats == NULL:
+            raise MemoryError(f"no memory for {size} floats")
+
+    def __dealloc__(self):
+        nn_free(self.floats)
 
 
 cdef class SparseRows:
@@ -434,6 +494,110 @@ cdef class SparseRows:
         return out
 
 
+cdef uint64_t prepared_count = 0
+
+
+cdef class Prepared:
+    """Rows for training and evaluation, checked once for any number of calls. See `Net.prepare` in _core.pyi."""
+    cdef nn_data data
+    cdef tuple arrays  # that the memory belongs to
+    cdef Py_ssize_t inputs, outputs
+
+    def __cinit__(self):
+        global prepared_count
+        prepared_count += 1
+        self.data.id = prepared_count
+
+
+cdef object exclusives = weakref.WeakSet()
+
+
+def renew_exclusives():
+    cdef Exclusive exclusive
+    for exclusive in list(exclusives):
+        if exclusive.owner != PyThread_get_thread_ident():
+            exclusive.owner = exclusive.depth = 0
+            exclusive.in_fit = False
+
+
+if hasattr(os, "register_at_fork"):  # in a child only the thread that forked goes on, with what it holds
+    os.register_at_fork(after_in_child=renew_exclusives)
+
+
+cdef class Exclusive:
+    """Who may work on a network. See _core.pyi.
+
+    To take it is one step for Python: no signal handler can come between that and the block of `with`, which gives it back.
+    """
+    cdef size_t owner  # thread, 0: nobody
+    cdef int depth
+    cdef bint in_fit
+    cdef object __weakref__
+
+    def __init__(self):
+        exclusives.add(self)
+
+    cdef void take(self) noexcept:
+        self.owner = PyThread_get_thread_ident()
+        self.depth += 1
+
+    cdef void give_back(self) noexcept:
+        self.depth -= 1
+        if self.depth == 0:
+            self.owner = 0
+
+    def __enter__(self):
+        while self.owner and self.owner != PyThread_get_thread_ident():
+            if self.in_fit:
+                raise RuntimeError("the model is being trained by another thread. Until that ends only predict can be used.")
+            with nogil:
+                usleep(100)
+            PyErr_CheckSignals()
+        self.take()
+
+    def __exit__(self, *error):
+        self.give_back()
+
+    @property
+    def fitting(self):
+        return self.in_fit
+
+    def fit(self):
+        return Fit(self)
+
+    def require_free(self, what):
+        if self.in_fit:
+            raise RuntimeError(f"{what}: the model is being trained. Wait until fit has returned.")
+
+
+@cython.no_gc_clear
+cdef class Fit:
+    """The turn of one fit. It ends with the block, at the latest with this object."""
+    cdef Exclusive use
+    cdef bint held
+
+    def __cinit__(self, Exclusive use not None):
+        self.use = use
+
+    def __enter__(self):
+        if self.use.owner and self.use.owner != PyThread_get_thread_ident():
+            raise RuntimeError("the model is already in use by another thread. Give each thread a copy of its own: copy.deepcopy(model).")
+        self.use.require_free("fit")
+        self.use.take()
+        self.use.in_fit = self.held = True
+
+    cdef void end(self) noexcept:
+        if self.held:
+            self.held = self.use.in_fit = False
+            self.use.give_back()
+
+    def __exit__(self, *error):
+        self.end()
+
+    def __dealloc__(self):
+        self.end()
+
+
 cdef class Poll:
     """What a native call comes back for now and then: signals and progress."""
     cdef object progress
@@ -463,29 +627,33 @@ cdef class Net:
     cdef const nn_loss *loss
     cdef const nn_rule *rule
     cdef list metrics
-    cdef long busy  # the process that is in train or evaluate, or 0: a child forked meanwhile is not
+    cdef list slot_memory
+    cdef Exclusive busy  # held in train and evaluate
     cdef object __weakref__
 
-    def __cinit__(self, Py_ssize_t input_size, layers):
+    def __cinit__(self, input_size, layers):
         cdef list specs = list(layers)
-        cdef Py_ssize_t i, depth = len(specs), size = input_size
+        cdef Py_ssize_t i, depth = len(specs), size
         if input_size < 1 or depth < 1:
             raise ValueError(f"Net: expected at least one input and one layer, received input_size={input_size}, {depth} layers")
+        size = whole(input_size, "input_size", 1, NN_MAX_SIZE)
+        self.busy = Exclusive()
         self.kernels = kernels
         self.metrics = []
+        self.slot_memory = []
         memory = bytearray(depth * sizeof(nn_layer))
         cdef unsigned char[::1] room = memory
         cdef nn_layer *rows = <nn_layer *> &room[0]
         for i, (units, activation, parameter, has_kernel, use_bias) in enumerate(specs):
             if units < 1 or (not has_kernel and units != size):
                 raise ValueError(f"layers[{i}]: expected units >= 1 (without kernel: {size}), received {units}")
-            rows[i].outputs = units
+            rows[i].outputs = whole(units, f"layers[{i}]: units", 1, NN_MAX_SIZE)
             rows[i].activation = &kernels.activations[row_id(activation_ids, activation, f"layers[{i}]: activation")]
             rows[i].parameter = parameter
             rows[i].dense = has_kernel
             rows[i].bias = has_kernel and use_bias
-            size = units
-        self.net = nn_net_new(kernels, rows, depth, input_size)
+            size = rows[i].outputs
+        self.net = nn_net_new(kernels, rows, depth, whole(input_size, "input_size", 1, NN_MAX_SIZE))
         if self.net == NULL:
             raise MemoryError(f"no memory for a network of layers {[input_size] + [spec[0] for spec in specs]}")
 
@@ -518,10 +686,11 @@ cdef class Net:
         return result
 
     def compile(self, loss, from_logits, rule, metrics):
-        cdef const nn_metric *rows[8]
-        cdef Py_ssize_t m
-        if self.busy == getpid():
-            raise RuntimeError("compile: the network is being trained or evaluated by another thread")
+        cdef const nn_metric *rows[NN_MAX_METRICS]
+        cdef float *slots[NN_MAX_SLOTS]
+        cdef Py_ssize_t m, s
+        cdef Memory memory
+        self.require_idle("compile")
         new_loss = row_id(loss_ids, loss, "loss")
         new_rule = row_id(rule_ids, rule, "rule")
         cdef list new_metrics = list(metrics)
@@ -529,27 +698,30 @@ cdef class Net:
             raise ValueError(f"metrics: expected at most {NN_MAX_METRICS}, received {len(new_metrics)}")
         for m in range(len(new_metrics)):
             rows[m] = &self.kernels.metrics[row_id(metric_ids, new_metrics[m], "metrics")]
-        if nn_net_compile(self.net, &self.kernels.losses[new_loss], from_logits, &self.kernels.rules[new_rule], rows, len(new_metrics)) != NN_OK:
-            raise MemoryError("compile: no memory for the optimizer's slots")
+        cdef list new_memory = [Memory(self.net.size) for _ in names(<const char *const *> self.kernels.rules[new_rule].slots)]
+        for s, memory in enumerate(new_memory):
+            slots[s] = memory.floats
+        if nn_net_compile(self.net, &self.kernels.losses[new_loss], from_logits, &self.kernels.rules[new_rule], rows, len(new_metrics), slots) != NN_OK:
+            raise MemoryError("compile: no memory for the list of metrics")
+        self.slot_memory = new_memory
         self.loss = &self.kernels.losses[new_loss]
         self.rule = &self.kernels.rules[new_rule]
         self.metrics = new_metrics
 
     @property
     def slots(self):
-        if self.rule == NULL:
-            return ()
-        return tuple(view(self, self.net.slots[s], self.net.size, -1) for s in range(NN_MAX_SLOTS) if self.net.slots[s] != NULL)
+        cdef Memory memory
+        return tuple([view(memory, memory.floats, self.net.size, -1) for memory in self.slot_memory])
 
     @property
     def step(self):
         return self.net.step
 
     @step.setter
-    def step(self, int64_t value):
+    def step(self, value):
         if value < 0:
-            raise ValueError(f"step: expected a count of updates >= 0, received {value}")
-        self.net.step = value
+            raise ValueError(f"step: expected a count of updates >= 0, received {shown(value)}")
+        self.net.step = whole(value, "step", 0, INT64_MAX)
 
     @property
     def skip_zeros(self):
@@ -558,7 +730,7 @@ cdef class Net:
     @skip_zeros.setter
     def skip_zeros(self, value):
         self.net.skip_choice = -1 if value is None else 1 if value else 0
-        self.net.seen_x = NULL
+        self.net.seen = 0
 
     @property
     def way(self):
@@ -569,7 +741,11 @@ cdef class Net:
         if value is not None and value not in WAYS:
             raise ValueError(f"way: expected None or one of {', '.join(WAYS)}, received {value!r}")
         self.net.way_choice = -1 if value is None else WAYS.index(value)
-        self.net.seen_x = NULL
+        self.net.shape.batch_size = 0
+
+    @property
+    def pace(self):
+        return {way: self.net.pace.row_ns[i] for i, way in enumerate(WAYS)}
 
     cdef int inputs(self, nn_data *result, x) except -1:
         """The inputs of x, an array or SparseRows."""
@@ -589,38 +765,62 @@ cdef class Net:
             raise ValueError("x: expected at least one row, received none")
         return 0
 
-    cdef nn_data data(self, x, y, sample_weight) except *:
-        cdef nn_data result
+    def prepare(self, x, y, sample_weight):
         cdef nn_layer *last = &self.net.layers[self.net.depth - 1]
+        cdef Prepared rows = Prepared.__new__(Prepared)
         if self.loss == NULL:
             raise RuntimeError("the network has no loss yet: call compile first")
-        self.inputs(&result, x)
-        result.y = targets(y, "y", self.loss.sparse, result.n, last.outputs)
-        result.weight = NULL
+        self.inputs(&rows.data, x)
+        if self.loss.sparse:
+            y = labels(y, "y", rows.data.n, last.outputs)
+            rows.data.y.labels = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
+        else:
+            rows.data.y.values = matrix(y, "y", rows.data.n, last.outputs)
         if sample_weight is not None:
-            result.weight = vector(sample_weight, "sample_weight", result.n)
+            rows.data.weight = vector(sample_weight, "sample_weight", rows.data.n)
+        rows.arrays = (x, y, sample_weight)
+        rows.inputs, rows.outputs = self.net.layers[0].inputs, last.outputs
+        return rows
+
+    cdef Prepared rows(self, x, y, sample_weight):
+        """What `prepare` made, if x is that, or makes now."""
+        cdef nn_layer *last = &self.net.layers[self.net.depth - 1]
+        if not isinstance(x, Prepared):
+            x = self.prepare(x, y, sample_weight)
+        elif y is not None or sample_weight is not None:
+            raise ValueError("y, sample_weight: expected None beside prepared rows, which have theirs")
+        cdef Prepared rows = x
+        if rows.inputs != self.net.layers[0].inputs or rows.outputs != last.outputs or (rows.data.y.labels != NULL) != self.loss.sparse:
+            raise ValueError("x: expected rows that were prepared for this network and loss; prepare them again")
         for name in self.metrics:
             if self.kernels.metrics[metric_ids[name]].sparse != self.loss.sparse:
                 raise ValueError(f"metrics: {name} does not fit the targets of {(<bytes> self.loss.name).decode()}")
-        return result
+        return rows
+
+    cdef int require_idle(self, str what) except -1:
+        if self.busy.owner:
+            raise RuntimeError(f"{what}: the network is being trained or evaluated by another thread; give each thread a model of its own")
+        return 0
 
     cdef double *sums(self, totals) except NULL:
         if not fits(totals, cnp.NPY_FLOAT64, 1, 1 + self.net.metrics_count, -1, True):
             raise fail(totals, "totals", f"float64 array of shape ({1 + self.net.metrics_count},), writable")
         return <double *> cnp.PyArray_DATA(<cnp.ndarray> totals)
 
-    def train(self, x, y, sample_weight, order, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t batch_size, hyper, totals, progress):
-        cdef nn_data data = self.data(x, y, sample_weight)
+    def train(self, x, y, sample_weight, order, Py_ssize_t start, Py_ssize_t stop, batch_size, hyper, totals, progress):
+        cdef Prepared prepared = self.rows(x, y, sample_weight)
+        cdef nn_data data = prepared.data
         cdef double *sums = self.sums(totals)
-        cdef double constants[6]
+        cdef double constants[NN_MAX_HYPER]
         cdef const uint32_t *rows = NULL
         cdef int64_t batches = 0
-        cdef Py_ssize_t h, at
+        cdef Py_ssize_t at, size
         cdef nn_status status
         if not 0 <= start < stop <= data.n:
             raise ValueError(f"start, stop: expected 0 <= start < stop <= {data.n}, received {start}, {stop}")
         if batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, received {batch_size}")
+            raise ValueError(f"batch_size: expected at least 1, received {shown(batch_size)}")
+        size = min(index_of(batch_size), data.n)
         if order is not None:
             if not fits(order, cnp.NPY_UINT32, 1, data.n, -1, False):
                 raise fail(order, "order", f"uint32 C-contiguous array of shape ({data.n},)")
@@ -628,35 +828,24 @@ cdef class Net:
             at = first_row_outside(rows + start, stop - start, data.n)
             if at >= 0:
                 raise ValueError(f"order: expected rows from 0 to {data.n - 1}, received {rows[start + at]} at place {start + at}")
-        expected = names(<const char *const *> self.rule.hyper)
-        if len(hyper) != len(expected):
-            raise ValueError(f"hyper: expected {', '.join(expected)}, received {len(hyper)} values")
-        for h in range(len(expected)):
-            constants[h] = hyper[h]
-        if self.busy == getpid():
-            raise RuntimeError("train: the network is being trained or evaluated by another thread; give each thread a model of its own")
+        fill_hyper(constants, self.rule, hyper)
+        self.require_idle("train")
         context = Poll(progress)
-        self.busy = getpid()
-        try:
+        with self.busy:
             with nogil:
-                status = nn_train(self.net, &data, rows, start, stop, batch_size, constants, sums, poll, <void *> context, &batches)
-        finally:
-            self.busy = 0
-        self.check(status, context, start // batch_size + batches)
+                status = nn_train(self.net, &data, rows, start, stop, size, constants, sums, poll, <void *> context, &batches)
+        self.check(status, context, start // size + batches)
 
     def evaluate(self, x, y, sample_weight, totals, progress):
-        cdef nn_data data = self.data(x, y, sample_weight)
+        cdef Prepared prepared = self.rows(x, y, sample_weight)
+        cdef nn_data data = prepared.data
         cdef double *sums = self.sums(totals)
         cdef nn_status status
-        if self.busy == getpid():
-            raise RuntimeError("evaluate: the network is being trained or evaluated by another thread")
+        self.require_idle("evaluate")
         context = Poll(progress)
-        self.busy = getpid()
-        try:
+        with self.busy:
             with nogil:
                 status = nn_evaluate(self.net, &data, sums, poll, <void *> context)
-        finally:
-            self.busy = 0
         self.check(status, context, 0)
 
     def predict(self, x, out, progress):
@@ -676,46 +865,62 @@ cdef class Net:
             raise NonFiniteError(batch)
         if status == NN_INTERRUPTED:
             raise context.error
+        if status == NN_FORKED:
+            raise RuntimeError(
+                "the process was forked inside a native call of several threads, by a signal handler or a progress hook, and this child has one: the call "
+                "is incomplete. Fork between calls, or with set_num_threads(1)."
+            )
+        if status == NN_TOO_MANY_STEPS:
+            raise RuntimeError(
+                f"{self.net.step} updates have been made, and at most {INT64_MAX} can be counted: no step was made. Set optimizer.iterations to a smaller number."
+            )
 
 
 # Random streams.
 
-cdef double[::1] doubles(Py_ssize_t n):
+cdef double[::1] doubles(n):
     if n < 0:
-        raise ValueError(f"n: expected at least 0, received {n}")
-    return np.empty(max(n, 1), dtype=np.float64)
+        raise ValueError(f"n: expected at least 0, received {shown(n)}")
+    return np.empty(max(whole(n, "n", 0, NN_MAX_SIZE), 1), dtype=np.float64)
 
 
-def uniform(Py_ssize_t n, uint64_t seed, uint64_t stream):
+def uniform(n, seed, stream):
     cdef double[::1] out = doubles(n)
+    cdef Py_ssize_t size = n
+    cdef uint64_t first = key(seed, "seed"), second = key(stream, "stream")
     with nogil:
-        nn_random_uniform(&out[0], n, seed, stream)
+        nn_random_uniform(&out[0], size, first, second)
     return np.asarray(out)[:n]
 
 
-def normal(Py_ssize_t n, uint64_t seed, uint64_t stream):
+def normal(n, seed, stream):
     cdef double[::1] out = doubles(n)
+    cdef Py_ssize_t size = n
+    cdef uint64_t first = key(seed, "seed"), second = key(stream, "stream")
     with nogil:
-        nn_random_normal(&out[0], n, seed, stream)
+        nn_random_normal(&out[0], size, first, second)
     return np.asarray(out)[:n]
 
 
-def truncated_normal(Py_ssize_t n, uint64_t seed, uint64_t stream):
+def truncated_normal(n, seed, stream):
     cdef double[::1] out = doubles(n)
+    cdef Py_ssize_t size = n
+    cdef uint64_t first = key(seed, "seed"), second = key(stream, "stream")
     with nogil:
-        nn_random_truncated_normal(&out[0], n, seed, stream)
+        nn_random_truncated_normal(&out[0], size, first, second)
     return np.asarray(out)[:n]
 
 
-def shuffle(order, uint64_t seed, uint64_t epoch):
+def shuffle(order, seed, epoch):
     cdef uint32_t *rows
     cdef Py_ssize_t n
+    cdef uint64_t first = key(seed, "seed"), second = key(epoch, "epoch")
     if not fits(order, cnp.NPY_UINT32, 1, -1, -1, True):
         raise fail(order, "order", "uint32 C-contiguous array of shape (n,), writable")
     rows = <uint32_t *> cnp.PyArray_DATA(<cnp.ndarray> order)
     n = cnp.PyArray_DIM(<cnp.ndarray> order, 0)
     with nogil:
-        nn_random_shuffle(rows, n, seed, epoch)
+        nn_random_shuffle(rows, n, first, second)
 
 
 def first_nonfinite(x):
@@ -780,18 +985,14 @@ def dense_backward(dw, db, dx, dz, x, w, wt):
         nn_float_mode_leave(mode)
 
 
-cdef const nn_rule *rule_step(rule, hyper, int64_t step, nn_step *constants) except NULL:
+cdef const nn_rule *rule_step(rule, hyper, step, nn_step *constants) except NULL:
     """The row of a rule, and its constants for one step."""
     cdef const nn_rule *row = &kernels.rules[row_id(rule_ids, rule, "rule")]
-    cdef double values[6]
-    expected = names(<const char *const *> row.hyper)
-    if len(hyper) != len(expected):
-        raise ValueError(f"hyper: expected {', '.join(expected)}, received {len(hyper)} values")
+    cdef double values[NN_MAX_HYPER]
+    fill_hyper(values, row, hyper)
     if step < 1:
-        raise ValueError(f"step: expected the number of this update, from 1, received {step}")
-    for i, value in enumerate(hyper):
-        values[i] = value
-    row.prepare(constants, values, step)
+        raise ValueError(f"step: expected the number of this update, from 1, received {shown(step)}")
+    row.prepare(constants, values, whole(step, "step", 1, INT64_MAX))
     return row
 
 
@@ -803,7 +1004,7 @@ cdef object slot_memory(float **memory, slots, const nn_rule *row, cnp.ndarray w
         memory[i] = like(slot, expected[i], w, True)
 
 
-def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, int64_t step):
+def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, step):
     """b, and dx with its scratch wt (O,I), may be None."""
     cdef const float *pz = matrix(dz, "dz", -1, -1)
     cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> dz, 0), O = cnp.PyArray_DIM(<cnp.ndarray> dz, 1)
@@ -815,8 +1016,8 @@ def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, in
     cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
     cdef float *pdb = NULL
     cdef float[::1] scratch = np.empty(kernels.dw_scratch + 1 if nn_dw_wants_scratch(R, O) else 1, dtype=np.float32)
-    cdef float *memory_w[3]
-    cdef float *memory_b[3]
+    cdef float *memory_w[NN_MAX_SLOTS]
+    cdef float *memory_b[NN_MAX_SLOTS]
     cdef nn_step constants
     cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
     cdef uint32_t mode
@@ -869,7 +1070,13 @@ def loss_rows(row_loss, gradient, scratch, outputs, y, loss, sample_weight, bint
     cdef const nn_loss *row = &kernels.losses[row_id(loss_ids, loss, "loss")]
     if R < 1 or K < 1:
         raise ValueError(f"outputs: expected at least one row and one column, received shape ({R}, {K})")
-    cdef nn_targets t = targets(y, "targets", row.sparse, R, K)
+    cdef nn_targets t
+    t.labels, t.values = NULL, NULL
+    if row.sparse:
+        y = labels(y, "targets", R, K)
+        t.labels = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
+    else:
+        t.values = matrix(y, "targets", R, K)
     cdef const float *weight = NULL if sample_weight is None else vector(sample_weight, "sample_weight", R)
     cdef float *losses = vector(row_loss, "row_loss", R, True)
     cdef float *g = matrix(gradient, "gradient", R, K, True)
@@ -889,11 +1096,11 @@ def loss_rows(row_loss, gradient, scratch, outputs, y, loss, sample_weight, bint
         nn_float_mode_leave(mode)
 
 
-def update(w, g, slots, rule, hyper, int64_t step):
+def update(w, g, slots, rule, hyper, step):
     cdef float *pw = flat(w, "w", True)
     cdef const float *pg = like(g, "g", w)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> w)
-    cdef float *memory[3]
+    cdef float *memory[NN_MAX_SLOTS]
     cdef nn_step constants
     cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
     cdef uint32_t mode

@@ -407,7 +407,8 @@ def assign(weights: Sequence[Floats], values: Sequence[ArrayLike], owner: str) -
             f"got {[array.shape for array in given]}. "
             "Take them from get_weights() of the same structure."
         )
-    converted = [np.asarray(array, np.float32) for array in given]
+    with np.errstate(all="ignore"):
+        converted = [np.asarray(array, np.float32) for array in given]
     for weight, value in zip(weights, converted, strict=True):
         weight[...] = value
 

@@ -34,7 +34,7 @@ from .errors import DeadUnits, GridInterrupted
 from .journal import Journal, Record
 from .models import Sequential
 from .names import serialize, unknown_attribute
-from .threads import get_num_threads, set_num_threads
+from .threads import get_num_threads, share_threads
 from .trainer import Trainer
 
 __all__ = ["Comparison", "grid", "load"]
@@ -751,11 +751,10 @@ def _run_all(
 
     busy = set(range(min(jobs, len(todo))))
     workers = [threading.Thread(target=work, args=(number,), name=f"nnfast-grid-{number}") for number in busy]
-    threads = get_num_threads()
     failure: BaseException | None = None
     message: tuple[int, _Cell | None, Record | BaseException] | None = None
     try:
-        set_num_threads(max(1, threads // max(1, len(busy))))
+        share_threads(stop, len(busy))
         for worker in workers:
             worker.start()
         while busy:
@@ -765,7 +764,7 @@ def _run_all(
                 number, cell, outcome = message
                 if cell is None:
                     busy.discard(number)
-                    set_num_threads(max(1, threads // max(1, len(busy))))
+                    share_threads(stop, len(busy))
                 elif not isinstance(outcome, BaseException):
                     finish(cell, outcome)
                 elif not isinstance(outcome, _Stopped):
@@ -782,7 +781,7 @@ def _run_all(
         for worker in workers:
             if worker.ident is not None:
                 worker.join()
-        set_num_threads(threads)
+        share_threads(stop, 0)
     if failure is not None:
         raise failure
 

@@ -23,7 +23,7 @@ from .activations import Activation
 from .callbacks import Callback, CallbackList, History, as_list
 from .layers import InputLayer, Layer, Shape, Spec
 from .names import serialize, unknown_attribute
-from .trainer import BACKENDS, Exclusive, Trainer, checked_batch_size
+from .trainer import BACKENDS, Trainer, checked_batch_size
 
 if TYPE_CHECKING:
     from .optimizers import Optimizer
@@ -107,7 +107,7 @@ class Sequential:
         self.trainer: Trainer | None = None
         self.history: History | None = None
         self.stop_training = False
-        self.use = Exclusive()
+        self.use = _core.Exclusive()
         self._sample_shape: Shape | None = None
         self._backend = BACKENDS[0]
         self._net: Net | None = None
@@ -390,6 +390,11 @@ class Sequential:
     ) -> arrays.Floats:
         """Outputs for each row; any number of threads may call it at once.
 
+        While another thread trains the same model each weight is read as it is at that moment: rows may see
+        some weights before a step and others after it, and those of the first layer as they were up to a
+        stretch of training, some 4 ms or one batch, earlier. Between two fits, and from callbacks, which run
+        between two stretches, all weights are those of one step.
+
         Parameters
         ----------
         x : array_like, shape (N, ...), or sparse, shape (N, I)
@@ -411,7 +416,7 @@ class Sequential:
         net = self.network(arrays.sample_shape(array))
         inputs = arrays.as_inputs(array, self.sample_shape)
         outputs = np.empty((len(inputs), self.head[0]), np.float32)
-        batch_size = checked_batch_size(batch_size)
+        batch_size = min(checked_batch_size(batch_size), len(inputs))
         chosen = as_list(callbacks)
         moved = None
         if verbose != "auto" and (shown := progress.mode(verbose)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 from . import _core
 from .names import represent, resolve, unknown_attribute
@@ -111,13 +111,39 @@ def checked_number(name: str, value: float, bound: float = math.inf) -> float:
     """
     try:
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         hint = " For a schedule use callbacks.LearningRateScheduler." if callable(value) else ""
         raise TypeError(f"{name} must be a number, got {value!r}.{hint}") from None
     if not 0 <= number < bound:
         limit = "finite" if bound == math.inf else f"below {bound:g}"
-        raise ValueError(f"{name} must be at least 0 and {limit}, got {value!r}.")
+        raise ValueError(f"{name} must be at least 0 and {limit}, got {number!r}.")
     return number
+
+
+class Hyper:
+    """A hyperparameter that may be set at any time: a number from 0 up to, and without, a bound."""
+
+    def __init__(self, bound: float = math.inf) -> None:
+        self.bound = bound
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, optimizer: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, optimizer: Optimizer, owner: type) -> float: ...
+    def __get__(self, optimizer: Optimizer | None, owner: type) -> Self | float:
+        return self if optimizer is None else float(vars(optimizer)[self.name])
+
+    def __set__(self, optimizer: Optimizer, value: float) -> None:
+        vars(optimizer)[self.name] = checked_number(self.name, value, self.bound)
+
+
+UP_TO_ONE = math.nextafter(1.0, 2.0)
+"""The bound of a momentum: Keras allows 1."""
 
 
 class SGD(Optimizer):
@@ -148,10 +174,10 @@ class SGD(Optimizer):
         nesterov: bool = False,
         name: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, name, momentum=_momentum(momentum))
+        super().__init__(learning_rate, name, momentum=momentum)
         self.nesterov = bool(nesterov)
 
-    momentum: float
+    momentum = Hyper(UP_TO_ONE)
 
     @property
     def rule(self) -> str:
@@ -184,9 +210,9 @@ class RMSprop(Optimizer):
     (0.001, 0.9, 1e-07)
     """
 
-    rho: float
-    momentum: float
-    epsilon: float
+    rho = Hyper(1.0)
+    momentum = Hyper(UP_TO_ONE)
+    epsilon = Hyper()
 
     def __init__(
         self,
@@ -197,13 +223,7 @@ class RMSprop(Optimizer):
         centered: bool = False,
         name: str | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            name,
-            rho=checked_number("rho", rho, 1.0),
-            momentum=_momentum(momentum),
-            epsilon=checked_number("epsilon", epsilon),
-        )
+        super().__init__(learning_rate, name, rho=rho, momentum=momentum, epsilon=epsilon)
         self.centered = bool(centered)
 
     @property
@@ -239,9 +259,9 @@ class Adam(Optimizer):
     (0.001, 0.9, 0.999, 1e-07)
     """
 
-    beta_1: float
-    beta_2: float
-    epsilon: float
+    beta_1 = Hyper(1.0)
+    beta_2 = Hyper(1.0)
+    epsilon = Hyper()
 
     def __init__(
         self,
@@ -252,18 +272,20 @@ class Adam(Optimizer):
         epsilon_form: str = "uncorrected",
         name: str | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            name,
-            beta_1=checked_number("beta_1", beta_1, 1.0),
-            beta_2=checked_number("beta_2", beta_2, 1.0),
-            epsilon=checked_number("epsilon", epsilon),
-        )
-        if epsilon_form not in self._RULES:
-            raise ValueError(f"epsilon_form must be 'uncorrected' or 'corrected', got {epsilon_form!r}.")
+        super().__init__(learning_rate, name, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
         self.epsilon_form = epsilon_form
 
     _RULES: ClassVar = {"uncorrected": "adam", "corrected": "adam_corrected"}
+
+    @property
+    def epsilon_form(self) -> str:
+        return self._epsilon_form
+
+    @epsilon_form.setter
+    def epsilon_form(self, value: str) -> None:
+        if value not in self._RULES:
+            raise ValueError(f"epsilon_form must be 'uncorrected' or 'corrected', got {value!r}.")
+        self._epsilon_form = value
 
     @property
     def rule(self) -> str:
@@ -272,10 +294,6 @@ class Adam(Optimizer):
     def get_config(self) -> dict[str, Any]:
         own = {key: getattr(self, key) for key in ("beta_1", "beta_2", "epsilon", "epsilon_form")}
         return {**super().get_config(), **own}
-
-
-def _momentum(value: float) -> float:
-    return checked_number("momentum", value, math.nextafter(1.0, 2.0))  # Keras allows 1
 
 
 KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam)}

@@ -69,7 +69,8 @@ class ProgressBar(Callback):
     rows, batch_size : int
         Of one epoch.
     read : callable (int) -> dict
-        The means of the epoch so far, from the number of rows done.
+        The means of the epoch so far, from the number of rows whose batches are complete: the totals hold no
+        others.
     """
 
     def __init__(self, verbose: int, rows: int, batch_size: int, read: Callable[[int], Logs]) -> None:
@@ -103,8 +104,10 @@ class ProgressBar(Callback):
             self._show()
 
     def progress(self, rows: int) -> None:
-        """Called by the engine now and then with the number of rows of this epoch that are done."""
+        """Called by the engine now and then with the number of rows of this epoch that are done; what is shown is of
+        whole batches."""
         now = time.perf_counter()
+        rows = rows if rows == self.rows else rows - rows % self.batch_size
         if now - self.drawn >= INTERVAL:
             self.drawn = now
             self._show()

@@ -470,6 +470,9 @@ def _check_hyper(row: Rule, hyper: Sequence[float]) -> list[float]:
     """As Python floats, which leave an array its type."""
     if len(hyper) != len(row.hyper):
         raise ValueError(f"hyper: expected {', '.join(row.hyper)}, received {len(hyper)} values")
+    for name, value in zip(row.hyper, hyper, strict=True):
+        if not math.isfinite(value):
+            raise ValueError(f"hyper: expected finite numbers, received {value} for {name}")
     return [float(value) for value in hyper]
 
 
@@ -683,6 +686,14 @@ class _Layer:
         self.activation = _row("activation", self.name, ACTIVATIONS)
 
 
+class Prepared(NamedTuple):
+    """Data that `Net.prepare` has checked."""
+
+    x: Array | SparseRows
+    y: Targets
+    sample_weight: Array | None
+
+
 class Net:
     """A dense network in NumPy; the interface is that of the native `_core.Net`.
 
@@ -789,8 +800,8 @@ class Net:
     @np.errstate(all="ignore")
     def train(
         self,
-        x: Array | SparseRows,
-        y: Targets,
+        x: Array | SparseRows | Prepared,
+        y: Targets | None,
         sample_weight: Array | None,
         order: NDArray[np.unsignedinteger[Any]] | None,
         start: int,
@@ -807,6 +818,7 @@ class Net:
         x, y, sample_weight : (n,I) inputs, (n,K) targets or (n,) labels, (n,) weights or None.
         order : (n,) rows in the order in which they are used, or None for that in which they lie.
         start, stop : part of the order.
+            x may be what `prepare` made of all three, with None for the other two.
         hyper : hyperparameters of the rule, in its order.
         totals : (1 + metrics,), to which the steps made add their row losses, weighted, and their metrics.
         progress : called with the rows done, between steps, at most every 10 ms.
@@ -818,7 +830,7 @@ class Net:
         ValueError, TypeError
             An argument does not fit; nothing has changed.
         """
-        self._check_data(x, y, sample_weight, totals)
+        x, y, sample_weight = self._prepared(x, y, sample_weight, totals)
         assert self._rule is not None
         constants = _check_hyper(self._rule, hyper)
         rows = self._check_order(order, len(x), start, stop)
@@ -849,14 +861,14 @@ class Net:
     @np.errstate(all="ignore")
     def evaluate(
         self,
-        x: Array | SparseRows,
-        y: Targets,
+        x: Array | SparseRows | Prepared,
+        y: Targets | None,
         sample_weight: Array | None,
         totals: NDArray[np.float64],
         progress: Callable[[int], object] | None,
     ) -> None:
         """Adds to totals, for all rows, what `train` adds; the weights stay."""
-        self._check_data(x, y, sample_weight, totals)
+        x, y, sample_weight = self._prepared(x, y, sample_weight, totals)
         tick = _ticker(progress)
         room = self._room(min(len(x), BLOCK_ROWS))
         for first in range(0, len(x), BLOCK_ROWS):
@@ -888,9 +900,8 @@ class Net:
         else:
             _check_shape("x", x, (len(x), self.input_size))
 
-    def _check_data(
-        self, x: Array | SparseRows, y: Targets, sample_weight: Array | None, totals: NDArray[np.float64]
-    ) -> None:
+    def prepare(self, x: Array | SparseRows, y: Targets, sample_weight: Array | None) -> Prepared:
+        """These data, checked once for any number of calls of `train` and `evaluate`."""
         if self._rule is None:
             raise RuntimeError("the network has no loss yet: call compile first")
         self._check_inputs(x)
@@ -899,7 +910,23 @@ class Net:
         _check_targets("y", y, self._loss.sparse, (len(x), self._layers[-1].units))
         if sample_weight is not None:
             _check_shape("sample_weight", sample_weight, (len(x),))
+        return Prepared(x, y.copy() if self._loss.sparse else y, sample_weight)
+
+    def _prepared(
+        self,
+        x: Array | SparseRows | Prepared,
+        y: Targets | None,
+        sample_weight: Array | None,
+        totals: NDArray[np.float64],
+    ) -> Prepared:
+        """What `prepare` made, if x is that, or makes now."""
+        if not isinstance(x, Prepared):
+            assert y is not None
+            x = self.prepare(x, y, sample_weight)
+        elif y is not None or sample_weight is not None:
+            raise ValueError("y, sample_weight: expected None beside prepared rows, which have theirs")
         _check_shape("totals", totals, (1 + len(self._metrics),))
+        return x
 
     @staticmethod
     def _check_order(

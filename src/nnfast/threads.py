@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
+from collections.abc import Hashable
+from functools import cache
 from pathlib import Path
+from typing import Any, ClassVar
 
 from . import _core
 
@@ -40,15 +44,22 @@ def default_threads() -> int:
     """
     wanted = os.environ.get("NNFAST_NUM_THREADS", "").strip()
     if wanted:
-        if not wanted.isdecimal() or int(wanted) < 1:
+        if not (threads := _parsed(wanted)):
             raise ValueError(
                 f"NNFAST_NUM_THREADS: expected a number of threads from 1, received {wanted!r}. Correct or unset it."
             )
-        return min(int(wanted), MAX_THREADS)
+        return threads
     shared = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if shared.isdecimal() and int(shared) >= 1:
-        return min(int(shared), MAX_THREADS)
-    return min(usable_cores(), MAX_THREADS)
+    return _parsed(shared) or min(usable_cores(), MAX_THREADS)
+
+
+def _parsed(text: str) -> int:
+    """The number of threads that a variable asks for, at most MAX_THREADS; 0 if it is none. Python reads no number of
+    thousands of digits."""
+    if not text.isdecimal():
+        return 0
+    digits = text.lstrip("0")
+    return MAX_THREADS if len(digits) > 9 else min(int(digits or "0"), MAX_THREADS)
 
 
 def set_num_threads(threads: int) -> None:
@@ -77,6 +88,32 @@ def get_num_threads() -> int:
     return _core.num_threads()
 
 
+class _Shares:
+    """Who runs several native calls at once, and what the process had before the first of them."""
+
+    lock = threading.Lock()
+    runs: ClassVar[dict[Hashable, int]] = {}
+    before = 0
+    given = 0
+
+
+def share_threads(who: Hashable, runs: int) -> None:
+    """Divide the threads of this process among the runs of all who share it; 0 runs: `who` is done.
+
+    What the process had before comes back with the last one, and a number that was set meanwhile by someone else
+    takes its place.
+    """
+    with _Shares.lock:
+        if not _Shares.runs or get_num_threads() != _Shares.given:
+            _Shares.before = get_num_threads()
+        if runs:
+            _Shares.runs[who] = runs
+        else:
+            _Shares.runs.pop(who, None)
+        _Shares.given = max(1, _Shares.before // max(1, sum(_Shares.runs.values())))
+        set_num_threads(_Shares.given)
+
+
 def register_threadpoolctl() -> None:
     """Let `threadpoolctl.threadpool_limits` and `threadpool_info` see nnfast's workers, as user API "nnfast".
 
@@ -94,9 +131,11 @@ def register_threadpoolctl() -> None:
         raise ImportError(
             "register_threadpoolctl: expected threadpoolctl, which is not installed. Install it: pip install threadpoolctl"
         ) from error
-    if any(controller.user_api == "nnfast" for controller in threadpoolctl._ALL_CONTROLLERS):
-        return
+    _register(threadpoolctl)
 
+
+@cache
+def _register(threadpoolctl: Any) -> None:
     class Controller(threadpoolctl.LibController):  # type: ignore[misc]
         user_api = "nnfast"
         internal_api = "nnfast"

@@ -8,13 +8,10 @@ epochs) is kept here and in the network.
 from __future__ import annotations
 
 import math
-import os
-import threading
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,65 +39,6 @@ class Data(NamedTuple):
 
     def part(self, rows: slice) -> Data:
         return Data(self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])
-
-
-class Exclusive:
-    """Who may work on a network: one thread at a time, one fit at a time. Predictions need not ask."""
-
-    _all: ClassVar[weakref.WeakSet[Exclusive]] = weakref.WeakSet()
-
-    def __init__(self) -> None:
-        self._renew()
-        self._all.add(self)
-
-    def _renew(self) -> None:
-        self._lock = threading.RLock()
-        self.fitting = False
-
-    @classmethod
-    def renew_all(cls) -> None:
-        """In a forked child: the threads that held locks are not there any more."""
-        for exclusive in cls._all:
-            exclusive._renew()
-
-    @contextmanager
-    def fit(self) -> Iterator[None]:
-        """Hold the network for a fit; refused while another one runs, in this thread or elsewhere."""
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(
-                "the model is already in use by another thread. "
-                "Give each thread a copy of its own: copy.deepcopy(model)."
-            )
-        try:
-            self.require_free("fit")
-            self.fitting = True
-            try:
-                yield
-            finally:
-                self.fitting = False
-        finally:
-            self._lock.release()
-
-    def __enter__(self) -> None:
-        """Hold the network for anything shorter: wait for another thread's turn, but not for its fit."""
-        if not self._lock.acquire(blocking=False):
-            if self.fitting:
-                raise RuntimeError(
-                    "the model is being trained by another thread. Until that ends only predict can be used."
-                )
-            self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
-
-    def require_free(self, what: str) -> None:
-        """Refuse what may not happen during a fit, not even from a callback."""
-        if self.fitting:
-            raise RuntimeError(f"{what}: the model is being trained. Wait until fit has returned.")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=Exclusive.renew_all)
 
 
 class Trainer:
@@ -250,6 +188,8 @@ class Trainer:
             if sample_weight is None
             else arrays.as_weights(sample_weight, rows, f"{prefix}sample_weight")
         )
+        if targets.dtype.kind == "i":  # labels are indices: nobody may change them while they are used
+            targets = targets.copy()
         return Data(inputs, targets, weight)
 
     def _weighted(self, data: Data, class_weight: object) -> Data:
@@ -360,7 +300,7 @@ class Trainer:
                 data,
                 validation,
                 range(initial_epoch, epochs),
-                batch_size,
+                min(batch_size, len(data.x)),
                 batch_size if validation_batch_size is None else checked_batch_size(validation_batch_size),
                 shuffle,
                 as_list(callbacks),
@@ -381,13 +321,15 @@ class Trainer:
         due: Callable[[int], bool],
     ) -> History:
         model = self.model
-        rows = len(data.x)
+        prepared, rows = self._network().prepare(*data), len(data.x)
         totals = self._totals()
         history = History()
         callbacks.append(history)
         if verbose:
             callbacks.append(
-                progress.ProgressBar(verbose, rows, batch_size, lambda done: self._means(totals, done))
+                progress.ProgressBar(
+                    verbose, rows, batch_size, lambda done: self._means(totals, done) if done else {}
+                )
             )
         listeners = CallbackList(
             callbacks, model, verbose=verbose, epochs=epochs.stop, steps=-(-rows // batch_size)
@@ -408,10 +350,9 @@ class Trainer:
                 listeners.call("on_epoch_begin", epoch, {})
                 if order is not None:
                     _core.shuffle(order, model.seed, self.epochs_shuffled)
-                    self.epochs_shuffled += 1
                 try:
                     totals.fill(0.0)
-                    done = self._run(data, order, batch_size, totals, listeners, moved)
+                    done = self._run(prepared, rows, order, batch_size, totals, listeners, moved)
                     logs = self._means(totals, done)
                     self._check_weights()
                     if self.warns_of_dead_units and self._stuck():
@@ -440,24 +381,48 @@ class Trainer:
 
     def _run(
         self,
-        data: Data,
+        data: Any,
+        rows: int,
         order: NDArray[np.uint32] | None,
         batch_size: int,
         totals: NDArray[np.float64],
         listeners: CallbackList,
         moved: Callable[[int], None] | None,
     ) -> int:
-        """One epoch, in one native call, or in one per batch where a callback listens; the rows it used."""
+        """One epoch over prepared data, and the rows it used. Where it ends before its first step, its shuffle counts
+        as not drawn."""
+        steps = self.iterations
+        if order is not None:
+            self.epochs_shuffled += 1
+        try:
+            return self._run_batches(data, rows, order, batch_size, totals, listeners, moved)
+        except BaseException:
+            if order is not None and self.iterations == steps:
+                self.epochs_shuffled -= 1
+            raise
+
+    def _run_batches(
+        self,
+        data: Any,
+        rows: int,
+        order: NDArray[np.uint32] | None,
+        batch_size: int,
+        totals: NDArray[np.float64],
+        listeners: CallbackList,
+        moved: Callable[[int], None] | None,
+    ) -> int:
+        """All batches in one native call, or in one each where a callback listens."""
         net = self._network()
-        rows = len(data.x)
         if not listeners.listen_to_batches("train"):
-            net.train(*data, order, 0, rows, batch_size, self.optimizer.hyper(), totals, moved)
+            net.train(data, None, None, order, 0, rows, batch_size, self.optimizer.hyper(), totals, moved)
             return rows
         for batch, start in enumerate(range(0, rows, batch_size)):
             stop = min(start + batch_size, rows)
             listeners.call("on_train_batch_begin", batch, {})
             try:
-                net.train(*data, order, start, stop, batch_size, self.optimizer.hyper(), totals, None)
+                net.train(
+                    data, None, None, order, start, stop, batch_size, self.optimizer.hyper(), totals, None
+                )
             except NonFiniteError:
                 listeners.call("on_train_batch_end", batch, self._means(totals, stop) | {"loss": math.nan})
                 raise
@@ -609,6 +574,7 @@ class Trainer:
         shown = progress.mode(verbose)
         with self.model.use:
             data = self._data(x, y, sample_weight)
+            batch_size = min(batch_size, len(data.x))
             chosen = as_list(callbacks)
             moved = None
             if shown:
