@@ -195,14 +195,13 @@ def test_mutated_headers_are_refused_whenever_the_safetensors_package_refuses_th
             )
             how = random_.randrange(4)
             if how == 0:
-                content[at] = random_.randrange(256)
+                content[at : at + 1] = bytes([random_.randrange(256)])
             elif how == 1:
-                content[at] = random_.choice(b'0123456789-.,:[]{}" eE\\')
+                content[at : at + 1] = bytes([random_.choice(b'0123456789-.,:[]{}" eE\\')])
             elif how == 2:
                 del content[at : at + random_.choice((1, 4, 8))]
             else:
                 content[at:at] = content[at : at + random_.choice((1, 4, 40))]
-            length = max(1, min(length, len(content) - 9))
         data = bytes(content)
         try:
             _, shapes = nn.tensorfile.read_header(io.BytesIO(data), len(data))
