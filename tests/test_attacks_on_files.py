@@ -195,14 +195,13 @@ def test_mutated_headers_are_refused_whenever_the_safetensors_package_refuses_th
             )
             how = random_.randrange(4)
             if how == 0:
-                content[at] = random_.randrange(256)
+                content[at : at + 1] = bytes([random_.randrange(256)])
             elif how == 1:
-                content[at] = random_.choice(b'0123456789-.,:[]{}" eE\\')
+                content[at : at + 1] = bytes([random_.choice(b'0123456789-.,:[]{}" eE\\')])
             elif how == 2:
                 del content[at : at + random_.choice((1, 4, 8))]
             else:
                 content[at:at] = content[at : at + random_.choice((1, 4, 40))]
-            length = max(1, min(length, len(content) - 9))
         data = bytes(content)
         try:
             _, shapes = nn.tensorfile.read_header(io.BytesIO(data), len(data))
@@ -775,8 +774,8 @@ def test_what_expands_beyond_the_memory_is_not_expanded(tmp_path: Path, model_pa
             file.writestr("y.npy", Y)
         for arguments in (["train"], ["predict", str(model_path)]):
             script = (
-                "import resource, sys\nfrom nnfast import cli\ncode = cli.main(sys.argv[1:])\n"
-                "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # in KB
+                "import sys\nfrom nnfast import cli\ncode = cli.main(sys.argv[1:])\n"
+                "print(code, open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"  # most memory, in KB
             )
             run = subprocess.run(
                 [sys.executable, "-c", script, *arguments, str(tmp_path / f"{name}.npz")],
