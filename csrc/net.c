@@ -16,7 +16,7 @@
 
 #define PREFETCH_ROWS 8 /* how far gather looks ahead */
 
-#define WIDE_WORK 3e8            /* multiply-adds of a layer behind which a poll is worth its while: 5 to 15 ms */
+#define WIDE_WORK 1.5e8          /* multiply-adds of a layer behind which a poll is worth its while: 5 ms at 30 in a nanosecond */
 #define TURNED_AT_ONCE (1 << 22) /* weights between two polls */
 
 #define SMALL_NET 8192 /* floats: 32 KiB */

@@ -18,7 +18,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from posix.unistd cimport usleep
 from libcpp cimport bool as cbool  # C11's bool, of the same size
 
@@ -433,6 +433,11 @@ cdef class Memory:
         self.floats = <float *> nn_alloc(size * sizeof(float))
         if self.floats == NULL:
             raise MemoryError(f"no memory for {size} floats")
+        cdef Py_ssize_t at, piece = 1 << 22
+        for at in range(0, size, piece):  # pages are made now, where a signal gets through, and not within a step
+            with nogil:
+                memset(self.floats + at, 0, min(piece, size - at) * sizeof(float))
+            PyErr_CheckSignals()
 
     def __dealloc__(self):
         nn_free(self.floats)
