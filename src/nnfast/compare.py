@@ -471,7 +471,7 @@ def _plan(
         cells=cells,
         epochs=epochs,
         loss=trainer.loss,
-        metrics=trainer.metrics,
+        metrics=list(trainer.metrics),
         backend=trainer.backend,
         train=_checked((inputs, y), trainer.loss, models, ""),
         validation=None

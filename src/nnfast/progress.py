@@ -61,6 +61,22 @@ class ProgressBar(Callback):
         The means of the epoch so far, from the number of rows done.
     """
 
+    verbose: int
+    rows: int
+    batch_size: int
+    read: Callable[[int], Logs]
+    steps: int
+    spent: float
+    began: float
+    drawn: float
+    epoch_began: float
+    bar: Any
+    epochs: int
+    in_fit: bool
+    shown: bool
+    title: str
+    moves: bool
+
     def __init__(self, verbose: int, rows: int, batch_size: int, read: Callable[[int], Logs]) -> None:
         self.verbose = verbose
         self.rows = rows
@@ -69,7 +85,7 @@ class ProgressBar(Callback):
         self.steps = -(-rows // batch_size)
         self.spent = 0.0
         self.began = self.drawn = time.perf_counter()
-        self.bar: Any = None
+        self.bar = None
         self.epochs = 1
         self.in_fit = False
         self.shown = False

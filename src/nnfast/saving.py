@@ -154,6 +154,15 @@ def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
 
 
 def _check_names(model: Sequential) -> None:
+    seen: set[object] = set()
+    for layer in model.layers:
+        if layer.name in seen:
+            raise ValueError(
+                f"layers of a model must have different names, got {layer.name!r} twice. "
+                "Rename one: layer.name = 'another'."
+            )
+        seen.add(layer.name)
+    named: Any
     for named in (model, *model.layers, *(model.trainer.metrics if model.trainer else ())):
         if not isinstance(named.name, str):
             raise ValueError(
@@ -214,7 +223,7 @@ def _take_weights(model: Sequential, sample_shape: list[int], tensors: Tensors) 
                 if tensors[f"{layer.name}/{name}"].shape != size:
                     raise ValueError(f"the {name} of layer {layer.name!r} must have shape {size}")
             own = [f"{layer.name}/{name}" for name in sizes]
-            layer.tensors = [tensors[name] for name in own]
+            layer.place([tensors[name] for name in own])
             names += own
         shape = after
     return names
