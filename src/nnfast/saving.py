@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelFileError
+from .trainer import LARGEST_TOTAL
 
 if TYPE_CHECKING:
     from .models import Sequential
@@ -36,9 +37,14 @@ FORMAT = "nnfast model"
 FORMAT_VERSION = 1
 RANDOM_STREAM = 1  # the version of csrc/random.h
 KEY = "nnfast"  # of the description in the metadata
+FOREIGN = {
+    ".h5": "Keras' HDF5", ".hdf5": "Keras' HDF5", ".keras": "Keras' own", ".tf": "TensorFlow's",
+    ".pb": "TensorFlow's", ".tflite": "TensorFlow's", ".onnx": "ONNX", ".pt": "PyTorch's", ".pth": "PyTorch's",
+    ".pkl": "pickle", ".pickle": "pickle", ".joblib": "joblib's", ".npz": "NumPy's", ".npy": "NumPy's",
+}  # fmt: skip
+"""Suffixes that promise a format which `save_model` does not write."""
 DEEPEST = 12  # levels of nesting in a description; those that `save_model` writes have 7
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-LARGEST_COUNT = 2**53  # of updates and epochs: no training gets there, and no arithmetic overflows
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -55,14 +61,14 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
     model : Sequential
         Built; compiled or not.
     path : str or path
-        Conventionally with the suffix .safetensors.
+        Conventionally with the suffix .safetensors; one of another format, as .keras or .h5, is refused.
     overwrite : bool, default True
         False: an existing file is an error.
 
     Raises
     ------
     ValueError
-        The model has no weights yet; or something in it is of the user's own class, or has a name that is
+        The suffix is that of another format; the model has no weights yet; or something in it is of the user's own class, or has a name that is
         not a string: `load_model` could not make it again.
     RuntimeError
         The model is being trained by another thread.
@@ -72,6 +78,7 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
         What the file system says. The old file is as it was, unless the last step, the sync of the folder,
         failed: then the new one is in its place. What is not a file is not replaced.
     """
+    check_suffix(path)
     if not model.built:
         raise ValueError(
             f"the model {model.name!r} has no weights to save yet. "
@@ -85,6 +92,22 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
     with model.use:
         contents = _contents(model)
     write_file(target, _serialize(*contents))
+
+
+def check_suffix(path: str | PathLike[str]) -> None:
+    """Refuse a path whose suffix promises another format than that of a model file.
+
+    Raises
+    ------
+    ValueError
+        .keras, .h5 or the like.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in FOREIGN:
+        raise ValueError(
+            f"a model is saved as a safetensors file, got a path ending in {suffix} ({FOREIGN[suffix]} format). "
+            f"Save it as {str(Path(path).with_suffix('.safetensors'))!r}."
+        )
 
 
 def load_model(path: str | PathLike[str]) -> Sequential:
@@ -169,6 +192,13 @@ def _check_names(model: Sequential) -> None:
                 f"the name of a {type(named).__name__} must be a string, got {named.name!r}. "
                 "Pass another name= to it."
             )
+        try:
+            named.name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"the name of a {type(named).__name__} must be text that UTF-8 can hold, got {named.name!r}. "
+                "Pass another name= to it."
+            ) from None
 
 
 def _slot_name(weight: str, slot: str) -> str:
@@ -229,7 +259,7 @@ def _take_weights(model: Sequential, sample_shape: list[int], tensors: Tensors) 
     return names
 
 
-def _count(value: object, largest: int = LARGEST_COUNT) -> int:
+def _count(value: object, largest: int = LARGEST_TOTAL) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
         raise ValueError(f"a count must be a whole number from 0 to {largest}, got {value!r}")
     return value

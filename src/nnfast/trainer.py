@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 BACKENDS = ("native", "reference")
 BATCH_SIZE = 32
+LARGEST_TOTAL = 2**53
+"""Of updates and epochs: no training gets there, and no arithmetic overflows."""
 DEAD_SAMPLE = 256
 """Rows that are looked at when a layer seems dead."""
 
@@ -152,9 +154,6 @@ class Trainer(Guarded):
     loss: Final[losses.Loss]
     metrics: Final[tuple[metrics_module.Metric, ...]]
     backend: Final[str]
-    epoch: int
-    epochs_shuffled: int
-    warns_of_dead_units: bool
     _remedies: ClassVar = {"": "Make a new Trainer, or call compile again.", "slots": "Use set_slots."}
 
     def __init__(
@@ -171,9 +170,9 @@ class Trainer(Guarded):
         self.loss = losses.get(loss)
         self.metrics = tuple(metrics_module.get_all(metrics))
         self.backend = backend
-        self.epoch = 0
-        self.epochs_shuffled = 0
-        self.warns_of_dead_units = True
+        self._epoch = 0
+        self._epochs_shuffled = 0
+        self._warns_of_dead_units = True
         self._model = weakref.ref(model)
         self._held: Sequential | None = model
         self._net: Net | None = None
@@ -722,14 +721,42 @@ class Trainer(Guarded):
         }
 
     @property
+    def epoch(self) -> int:
+        """Epochs finished, over all fits."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch = _checked_total("epoch", value)
+
+    @property
+    def epochs_shuffled(self) -> int:
+        """Place in the random stream: the number of shuffles made."""
+        return self._epochs_shuffled
+
+    @epochs_shuffled.setter
+    def epochs_shuffled(self, value: int) -> None:
+        self._epochs_shuffled = _checked_total("epochs_shuffled", value)
+
+    @property
+    def warns_of_dead_units(self) -> bool:
+        """Whether `fit` is to look for dead layers when weights do not move."""
+        return self._warns_of_dead_units
+
+    @warns_of_dead_units.setter
+    def warns_of_dead_units(self, value: bool) -> None:
+        self._warns_of_dead_units = bool(value)
+
+    @property
     def iterations(self) -> int:
         """Number of updates made."""
         return 0 if self._net is None else self._net.step
 
     @iterations.setter
     def iterations(self, value: int) -> None:
+        checked = _checked_total("iterations", value)
         with self.model.use:
-            self._network().step = value
+            self._network().step = checked
 
     @property
     def slots(self) -> dict[str, list[arrays.Floats]]:
@@ -766,9 +793,9 @@ class Trainer(Guarded):
 
     def set_state(self, state: Mapping[str, int]) -> None:
         """Put back what `state` gave."""
+        epoch, shuffled = (_checked_total(name, state[name]) for name in ("epoch", "epochs_shuffled"))
         with self.model.use:
-            self.epoch = int(state["epoch"])
-            self.epochs_shuffled = int(state["epochs_shuffled"])
+            self._epoch, self._epochs_shuffled = epoch, shuffled
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that pickle and deepcopy need to make an equal trainer for an equal model."""
@@ -825,6 +852,14 @@ def _check_count(name: str, value: int, least: int) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}.")
     return int(value)
+
+
+def _checked_total(name: str, value: int) -> int:
+    """A number of epochs or updates, as a model file can hold it."""
+    total = _check_count(name, value, 0)
+    if total > LARGEST_TOTAL:
+        raise ValueError(f"{name} must be at most 2**53, got {value!r}.")
+    return total
 
 
 def _validation_epochs(frequency: int | Collection[int]) -> Callable[[int], bool]:
