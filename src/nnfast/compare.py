@@ -655,6 +655,11 @@ class _Stopped(Exception):
 class _Watch(TimeHistory):
     """How far a run is, and the way to stop it."""
 
+    stop: threading.Event
+    rows: int
+    work_of_epoch: float
+    part: float
+
     def __init__(self, stop: threading.Event, cell: _Cell, epochs: int) -> None:
         super().__init__()
         self.stop = stop
