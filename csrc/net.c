@@ -484,12 +484,12 @@ static void update_headed(nn_net *net, nn_workspace *ws, const nn_columns *own, 
     const ptrdiff_t c0 = own->c0, c1 = c0 + own->n;
     net->kernels->head_gradient(gradient + hidden->w, gradient + hidden->b, gradient + head->w, !part->first, ws->dz[1], net->params + head->w,
                                 own->x, own->a, own->lda, part->R, I, H, c0, c1);
-    if (part->last) {
+    if (part->last && !hidden->frozen) {
         update_columns(net, hidden->w, gradient, part->step, H, I, c0, c1);
         update_columns(net, hidden->b, gradient, part->step, H, 1, c0, c1);
-        update_columns(net, head->w, gradient, part->step, H, 1, c0, c1);
     }
-    if (head->bias && thread == threads - 1) update_bias(net, ws, head, ws->dz[1], 1, part, 0, 1);
+    if (part->last && !head->frozen) update_columns(net, head->w, gradient, part->step, H, 1, c0, c1);
+    if (head->bias && !head->frozen && thread == threads - 1) update_bias(net, ws, head, ws->dz[1], 1, part, 0, 1);
 }
 
 /* The gradient of a worker's share of all weights over one block, and in the last block of a batch the update. */
@@ -498,7 +498,7 @@ static void update_share(const nn_pass *pass, nn_workspace *ws, const nn_panel *
     const nn_kernels *k = net->kernels;
     for (ptrdiff_t l = 0; l < net->depth; l++) {
         const nn_layer *layer = &net->layers[l];
-        if (!layer->dense) continue;
+        if (!layer->dense || layer->frozen) continue;
         const ptrdiff_t I = layer->inputs, O = layer->outputs, R = part->R;
         const float *x = l ? ws->a[l - 1] : ws->x, *dz = ws->dz[l];
         float *w = net->params + layer->w, *slots[NN_MAX_SLOTS];

@@ -27,6 +27,7 @@ typedef struct nn_layer {
     const nn_activation *activation;
     float parameter;
     bool dense, bias;
+    bool frozen;    /* its weights and slots stay as they are in training */
     ptrdiff_t w, b; /* offsets into the flat arrays; of a layer without: 0 */
 } nn_layer;
 

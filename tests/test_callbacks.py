@@ -260,12 +260,12 @@ def test_listening_to_batches_changes_nothing() -> None:
     whole, by_batch = model(metrics=["mae"]), model(metrics=["mae"])
     for trained, chosen in ((whole, []), (by_batch, [Record()])):
         trained.fit(X, Y, batch_size=3, epochs=3, verbose=0, callbacks=chosen, validation_split=0.2)
-        trained.evaluation = trained.evaluate(X, Y, batch_size=3, verbose=0, callbacks=chosen)
-        trained.prediction = trained.predict(X, batch_size=3, callbacks=chosen)
+        trained._evaluation = trained.evaluate(X, Y, batch_size=3, verbose=0, callbacks=chosen)
+        trained._prediction = trained.predict(X, batch_size=3, callbacks=chosen)
     np.testing.assert_array_equal(whole.get_weights()[0], by_batch.get_weights()[0])
     assert whole.history.history == by_batch.history.history
-    assert whole.evaluation == pytest.approx(by_batch.evaluation)
-    np.testing.assert_array_equal(whole.prediction, by_batch.prediction)
+    assert whole._evaluation == pytest.approx(by_batch._evaluation)
+    np.testing.assert_array_equal(whole._prediction, by_batch._prediction)
 
 
 @pytest.mark.parametrize(

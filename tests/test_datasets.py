@@ -36,7 +36,6 @@ TOY = np.random.default_rng(0).bytes(1500)
 NAME = "toy.gz"
 PACKED = gzip.compress(TOY)
 CACHE_DIR = fetch.cache_dir  # before the fixtures put another in its place
-CLOSED = "http://127.0.0.1:9/"
 
 
 @pytest.fixture(autouse=True)

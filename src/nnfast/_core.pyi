@@ -95,6 +95,11 @@ class Net:
     @step.setter
     def step(self, value: int) -> None: ...
     @property
+    def frozen(self) -> list[bool]:
+        """Whether training leaves weights and slots as they are, for each layer with a kernel."""
+    @frozen.setter
+    def frozen(self, value: Sequence[bool]) -> None: ...
+    @property
     def skip_zeros(self) -> bool | None:
         """Whether the zeros of the inputs are skipped in training: where they are many (None), wherever possible, never. Changes no bit."""
     @skip_zeros.setter

@@ -91,7 +91,7 @@ cdef extern from "net.h" nogil:
         ptrdiff_t inputs, outputs
         const nn_activation *activation
         float parameter
-        bint dense, bias
+        bint dense, bias, frozen
         ptrdiff_t w, b
     ctypedef struct nn_shape:
         ptrdiff_t batch_size
@@ -727,6 +727,22 @@ cdef class Net:
         if value < 0:
             raise ValueError(f"step: expected a count of updates >= 0, received {shown(value)}")
         self.net.step = whole(value, "step", 0, INT64_MAX)
+
+    @property
+    def frozen(self):
+        return [self.net.layers[l].frozen for l in range(self.net.depth) if self.net.layers[l].dense]
+
+    @frozen.setter
+    def frozen(self, value):
+        cdef list flags = [bool(flag) for flag in value]
+        cdef Py_ssize_t l
+        if len(flags) != len(self.frozen):
+            raise ValueError(f"frozen: expected one flag for each of {len(self.frozen)} layers with a kernel, received {len(flags)}")
+        if self.busy == getpid():
+            raise RuntimeError("frozen: the network is being trained or evaluated; set it between two batches")
+        for l in range(self.net.depth):
+            if self.net.layers[l].dense:
+                self.net.layers[l].frozen = flags.pop(0)
 
     @property
     def skip_zeros(self):

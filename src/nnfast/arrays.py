@@ -407,8 +407,15 @@ def assign(weights: Sequence[Floats], values: Sequence[ArrayLike], owner: str) -
             f"got {[array.shape for array in given]}. "
             "Take them from get_weights() of the same structure."
         )
+    for weight in weights:
+        if not weight.flags.writeable:
+            raise ValueError(
+                f"{owner} has weights that are read-only. Make them writable: setflags(write=True)."
+            )
     with np.errstate(all="ignore"):
-        converted = [np.asarray(array, np.float32) for array in given]
+        converted = [
+            np.array(array, np.float32) for array in given
+        ]  # copies: values may be views of the weights
     for weight, value in zip(weights, converted, strict=True):
         weight[...] = value
 

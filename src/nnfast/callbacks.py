@@ -13,9 +13,10 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .arrays import Floats
+from .attributes import Guarded
 from .names import unknown_attribute
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ Logs = dict[str, float]
 N = TypeVar("N", int, float)
 
 
-class Callback:
+class Callback(Guarded):
     """Base of all callbacks; every hook does nothing until it is overridden.
 
-    The engine runs whole epochs in one call as long as no callback overrides a batch hook.
+    The engine runs whole epochs in one call as long as no callback overrides a batch hook. A class of one's
+    own may have any attributes; those of nnfast's callbacks may be set to what their constructors take.
 
     Attributes
     ----------
@@ -47,6 +49,10 @@ class Callback:
     # Held weakly, as a model keeps its History: a circle of the two would be freed late.
     _model: weakref.ref[Sequential] | None = None
     params: dict[str, Any] | None = None
+    _remedies: ClassVar = {"": "Derive a class that overrides it.", "model": "Call set_model(model)."}
+
+    def _may_set(self, name: str) -> bool:
+        return name in _HOOKS or super()._may_set(name)
 
     @property
     def moved(self) -> Callable[[int], None] | None:
@@ -139,15 +145,6 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Callback], model: Sequential, **params: Any) -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                remedy = (
-                    "Make an object of the class first."
-                    if isinstance(callback, type)
-                    else "Derive its class from it."
-                )
-                raise TypeError(
-                    f"callbacks must be nnfast.callbacks.Callback objects, got {callback!r}. {remedy}"
-                )
             callback.set_params(params)
             callback.set_model(model)
         self.listeners: dict[str, list[Callable[..., object]]] = {hook: [] for hook in _HOOKS}
@@ -183,10 +180,27 @@ class CallbackList:
 
 
 def as_list(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
-    """What a user passes as `callbacks`, as a new list."""
+    """What a user passes as `callbacks`, as a new list.
+
+    Raises
+    ------
+    TypeError
+        One of them is no Callback object.
+    """
     if callbacks is None:
         return []
-    return list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    chosen = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in chosen:
+        if not isinstance(callback, Callback):
+            remedy = (
+                "Make an object of the class first."
+                if isinstance(callback, type)
+                else "Derive its class from it."
+            )
+            raise TypeError(
+                f"callbacks must be nnfast.callbacks.Callback objects, got {callback!r}. {remedy}"
+            )
+    return chosen
 
 
 def _overridden(callback: Callback) -> list[str]:
@@ -213,9 +227,12 @@ class History(Callback):
         Index of each epoch, from `initial_epoch`.
     """
 
+    history: dict[str, list[float]]
+    epoch: list[int]
+
     def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
-        self.epoch: list[int] = []
+        self.history = {}
+        self.epoch = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
@@ -244,8 +261,10 @@ class TimeHistory(Callback):
     (3, True)
     """
 
+    times: list[float]
+
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.times = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.times = []
@@ -314,12 +333,19 @@ class TerminateOnNaN(Callback):
         Raise `NonFiniteError` after all.
     """
 
+    raise_error: bool
+
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
 
 
 class _Monitor(Callback):
     """What EarlyStopping and ReduceLROnPlateau share: which value is watched, and what counts as better."""
+
+    monitor: str
+    mode: str
+    min_delta: float
+    best: float | None
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
         if mode not in ("auto", "min", "max"):
@@ -335,7 +361,7 @@ class _Monitor(Callback):
         self.monitor = monitor
         self.mode = mode
         self.min_delta = abs(_number("min_delta", min_delta, -math.inf))
-        self.best: float | None = None
+        self.best = None
 
     def _value(self, logs: Logs | None) -> float | None:
         """The monitored value; a missing one warns."""
@@ -428,6 +454,16 @@ class EarlyStopping(_Monitor):
     >>> stop = EarlyStopping("val_loss", patience=3, restore_best_weights=True)
     """
 
+    patience: int
+    verbose: int
+    baseline: float | None
+    restore_best_weights: bool
+    start_from_epoch: int
+    wait: int
+    stopped_epoch: int
+    best_epoch: int
+    best_weights: list[Floats] | None
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -452,7 +488,7 @@ class EarlyStopping(_Monitor):
         self.stopped_epoch = 0
         self.best = None
         self.best_epoch = 0
-        self.best_weights: list[Floats] | None = None
+        self.best_weights = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._reset()
@@ -511,6 +547,14 @@ class ReduceLROnPlateau(_Monitor):
     TypeError, ValueError
         `monitor` is no name; a number is none, below 0 or not finite.
     """
+
+    factor: float
+    patience: int
+    verbose: int
+    cooldown: int
+    min_lr: float
+    wait: int
+    cooldown_counter: int
 
     def __init__(
         self,
@@ -583,6 +627,9 @@ class LearningRateScheduler(Callback):
     --------
     >>> decay = LearningRateScheduler(lambda epoch, rate: rate * 0.9)
     """
+
+    schedule: Callable[..., float]
+    verbose: int
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         if not callable(schedule):

@@ -476,7 +476,7 @@ def _plan(
         cells=cells,
         epochs=epochs,
         loss=trainer.loss,
-        metrics=trainer.metrics,
+        metrics=list(trainer.metrics),
         backend=trainer.backend,
         train=_checked((inputs, y), trainer.loss, models, ""),
         validation=None
@@ -659,6 +659,11 @@ class _Stopped(Exception):
 
 class _Watch(TimeHistory):
     """How far a run is, and the way to stop it."""
+
+    stop: threading.Event
+    rows: int
+    work_of_epoch: float
+    part: float
 
     def __init__(self, stop: threading.Event, cell: _Cell, epochs: int) -> None:
         super().__init__()

@@ -7,28 +7,37 @@ between releases.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, utils
+from .attributes import Guarded, is_own
 from .names import resolve, snake_case, unknown_attribute
 
 # Standard deviation of a standard normal truncated to |z| < 2: sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
 TRUNCATED_STDDEV = 0.87962566103423978
 
 
-class Initializer:
-    """Base of all initializers: a call gives a float32 array.
+class Initializer(Guarded):
+    """Base of all initializers: a call gives a float32 array. An initializer does not change: its attributes
+    cannot be set.
 
     A subclass draws in `_draw(shape, seed, stream)`, in float64. Arguments of the constructor are kept under
     their own names.
     """
 
     seed: int | None = None
+    _remedies: ClassVar = {"": "Make a new initializer, and a new layer with it."}
+
+    def _may_set(self, name: str) -> bool:
+        if not is_own(type(self)):
+            return True
+        return name not in vars(self) and name in inspect.signature(type(self)).parameters
 
     def __call__(self, shape: Sequence[int], seed: int | None = None, stream: int = 0) -> NDArray[np.float32]:
         """Draw an array.
@@ -49,12 +58,14 @@ class Initializer:
         return self._draw(tuple(shape), seed, stream).astype(np.float32).reshape(tuple(shape))
 
     def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
-        # The base draws nothing; each initializer does.
-        raise NotImplementedError(f"{type(self).__name__} must define _draw(shape, seed, stream)")
+        raise TypeError(
+            f"{type(self).__name__} draws nothing. Use one of {', '.join(cls.__name__ for cls in _CLASSES)}, "
+            "or define _draw(shape, seed, stream)."
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None and name[0] != "_"}
 
 
 class Zeros(Initializer):

@@ -1,7 +1,7 @@
 """What a model is made of: the structure of dense layers, with no arithmetic.
 
 A layer says how shapes pass through it and which rows of the engine it becomes. Its weights live in the
-model's network; `kernel` and `bias` are views of them. A linear Dense followed by Activation is one layer of
+model's network; `kernel` and `bias` are fresh views of them at each access. A linear Dense followed by Activation is one layer of
 the engine, so that its loss can be fused.
 """
 
@@ -9,26 +9,61 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import activations, arrays, initializers
 from .arrays import Floats
+from .attributes import Guarded, refuse_ignored_methods
 from .names import resolve, serialize, snake_case, unknown_attribute
 
 if TYPE_CHECKING:
     from .models import Sequential
 
+T = TypeVar("T")
 Shape = tuple[int, ...]
 Spec = tuple[int, str, float, bool, bool]
 """One layer of the engine: units, activation, its parameter, whether it has a kernel, whether it has a
 bias."""
 
 
-class Layer:
+class Setting(Generic[T]):
+    """An argument of a layer's constructor that decides what its weights are: it may be set, checked, as long
+    as there are none."""
+
+    def __init__(self, check: Callable[[Any], T]) -> None:
+        self.check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, layer: None, cls: type) -> Self: ...
+    @overload
+    def __get__(self, layer: Layer, cls: type) -> T: ...
+    def __get__(self, layer: Layer | None, cls: type) -> T | Self:
+        if layer is None:
+            return self
+        value: T = vars(layer)[f"_{self.name}"]
+        return value
+
+    def __set__(self, layer: Layer, value: object) -> None:
+        checked = self.check(value)
+        if layer.has_weights:
+            raise AttributeError(
+                f"{type(layer).__name__}.{self.name} cannot be set: layer {layer.name!r} has weights already. "
+                "Make a new layer and put it in its place.",
+                name=self.name,
+                obj=layer,
+            )
+        setattr(layer, f"_{self.name}", checked)
+
+
+class Layer(Guarded):
     """Base of the layers.
 
     Parameters
@@ -38,14 +73,84 @@ class Layer:
         "dense_1").
     input_shape : sequence of int, optional
         Shape of one sample, on the first layer of a model, in place of an `Input`.
+    trainable : bool, default True
+        False: training leaves the weights as they are.
+
+    Attributes
+    ----------
+    name : str
+        Setting it renames the layer; in a model two layers cannot have one name.
+    trainable : bool
+        Setting it takes effect from the next batch or fit on; the model need not be compiled again.
+
+    Raises
+    ------
+    AttributeError
+        Any other attribute is set.
     """
 
-    def __init__(self, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
-        self.name = name or snake_case(type(self).__name__)
-        self.named_by_user = name is not None
-        self.input_shape = None if input_shape is None else checked_shape(input_shape)
-        self.tensors: list[Floats] = []  # the weights, where there are any yet
+    input_shape: Final[Shape | None]
+    _remedies: ClassVar = {
+        "": "Make a new layer.",
+        "input_shape": "Make a new layer with it, or begin the model with layers.Input(shape).",
+        "weights": "Call layer.set_weights(values).",
+        "kernel": "Write into it, layer.kernel[...] = values, or call layer.set_weights(values).",
+        "bias": "Write into it, layer.bias[...] = values, or call layer.set_weights(values).",
+    }
+
+    def __init__(
+        self, name: str | None = None, input_shape: Sequence[int] | None = None, trainable: bool = True
+    ) -> None:
+        self._name = name or snake_case(type(self).__name__)
+        self._named_by_user = name is not None
+        self._trainable = bool(trainable)
+        self._tensors: list[Floats] = []  # the weights, where there are any yet
         self._model: weakref.ref[Sequential] | None = None
+        self.input_shape = None if input_shape is None else checked_shape(input_shape)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"the name of a layer must be a string of at least one character, got {name!r}.")
+        with self._use():
+            model = self._owner()
+            if model is not None and any(layer.name == name for layer in model.layers if layer is not self):
+                raise ValueError(
+                    f"layers of a model must have different names, got {name!r} twice. Choose another one."
+                )
+            self._name, self._named_by_user = name, True
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        with self._use():
+            before, self._trainable = self._trainable, bool(trainable)
+            try:
+                if (model := self._owner()) is not None:
+                    model.freeze()
+            except BaseException:
+                self._trainable = before
+                raise
+
+    def _owner(self) -> Sequential | None:
+        return None if self._model is None else self._model()
+
+    def _use(self) -> AbstractContextManager[object]:
+        """What holds the weights for this thread."""
+        model = self._owner()
+        return nullcontext() if model is None else model.use
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its weights have been drawn."""
+        return bool(self._tensors)
 
     def attach(self, model: Sequential) -> None:
         """Make this layer part of a model.
@@ -55,7 +160,12 @@ class Layer:
         ValueError
             It is part of another one: its weights would have to be in two places.
         """
-        owner = None if self._model is None else self._model()
+        refuse_ignored_methods(
+            self,
+            ("call", "__call__", "build", "compute_output_shape", "train_step"),
+            "The engine runs nnfast's own layers only: compose layers.Dense, Activation and Flatten.",
+        )
+        owner = self._owner()
         if owner is not None and owner is not model:
             raise ValueError(
                 f"layer {self.name!r} already belongs to the model {owner.name!r}. Make a new one, "
@@ -65,16 +175,24 @@ class Layer:
 
     def detach(self) -> None:
         """Undo `attach`: the layer keeps a copy of its weights."""
-        self.tensors = self.get_weights()
+        self._tensors = self.get_weights()
         self._model = None
 
+    def place(self, tensors: list[Floats]) -> None:
+        """Have the weights lie in these arrays."""
+        self._tensors = tensors
+
     @property
-    def weights(self) -> list[Floats]:
+    def weights(self) -> tuple[Floats, ...]:
         """Kernel and bias as views of the model's parameters; none before the model is built."""
-        model = None if self._model is None else self._model()
-        if model is not None and not self.tensors:
+        return tuple(tensor.view() for tensor in self._drawn())
+
+    def _drawn(self) -> list[Floats]:
+        """The arrays themselves, drawn now where the model can be built."""
+        model = self._owner()
+        if model is not None and not self._tensors:
             model.build_early()
-        return self.tensors
+        return self._tensors
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of one sample after this layer.
@@ -100,7 +218,7 @@ class Layer:
 
     def get_weights(self) -> list[Floats]:
         """Copies of kernel and bias."""
-        return [weight.copy() for weight in self.weights]
+        return [weight.copy() for weight in self._drawn()]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Overwrite kernel and bias.
@@ -109,16 +227,21 @@ class Layer:
         ------
         ValueError
             Another number of arrays, or another shape; then nothing is written.
+        RuntimeError
+            The model is being trained by another thread.
         """
-        arrays.assign(self.weights, weights, f"layer {self.name!r}")
+        with self._use():
+            arrays.assign(self._drawn(), weights, f"layer {self.name!r}")
 
     def count_params(self) -> int:
         """Number of weights, 0 before the model is built."""
-        return sum(weight.size for weight in self.weights)
+        return sum(weight.size for weight in self._drawn())
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, JSON-able."""
         config: dict[str, Any] = {"name": self.name}
+        if not self.trainable:
+            config["trainable"] = False
         if self.input_shape is not None:
             config["input_shape"] = list(self.input_shape)
         return config
@@ -129,7 +252,8 @@ class Layer:
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "tensors": self.get_weights(), "_model": None}
+        with self._use():
+            return {**vars(self), "_tensors": self.get_weights(), "_model": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
@@ -155,6 +279,8 @@ class InputLayer(Layer):
     name : str, optional
     input_shape : sequence of int, optional
         Another name for `shape`, of older Keras.
+    trainable : bool, default True
+        It has no weights.
     """
 
     def __init__(
@@ -162,13 +288,14 @@ class InputLayer(Layer):
         shape: Sequence[int] | None = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
+        trainable: bool = True,
     ) -> None:
         shape = input_shape if shape is None else shape
         if shape is None:
             raise ValueError(
                 "InputLayer needs a shape, that of one sample without the batch: InputLayer((784,))."
             )
-        super().__init__(name, shape)
+        super().__init__(name, shape, trainable)
 
 
 def Input(shape: Sequence[int], name: str | None = None) -> InputLayer:
@@ -189,7 +316,40 @@ class Flatten(Layer):
         return (math.prod(shape),)
 
 
-class Dense(Layer):
+def _checked_units(units: object) -> int:
+    if not isinstance(units, int | np.integer) or isinstance(units, bool) or units < 1:
+        raise ValueError(f"units must be a whole number > 0, got {units!r}.")
+    return int(units)
+
+
+class _Activated(Layer):
+    """A layer with an activation.
+
+    Setting it takes effect at once, also in a model that is built and compiled: the network is made anew with
+    the same weights and the same state of the optimizer, and it is decided again whether loss and activation
+    are computed together.
+    """
+
+    _activation = activations.linear
+
+    @property
+    def activation(self) -> activations.Activation:
+        return self._activation
+
+    @activation.setter
+    def activation(self, activation: object) -> None:
+        chosen = activations.get(activation)
+        with self._use():
+            before, self._activation = self._activation, chosen
+            try:
+                if (model := self._owner()) is not None and chosen != before:
+                    model.rebuild("activation")
+            except BaseException:
+                self._activation = before
+                raise
+
+
+class Dense(_Activated):
     """`activation(x W + b)` with W of shape (inputs, units) and b of shape (units,).
 
     Parameters
@@ -206,6 +366,18 @@ class Dense(Layer):
         Shape of one sample, on the first layer of a model.
     input_dim : int, optional
         The same for rows: `input_dim=784` is `input_shape=(784,)`.
+    trainable : bool, default True
+        False: training leaves kernel and bias as they are.
+
+    Attributes
+    ----------
+    units, use_bias, kernel_initializer, bias_initializer
+        May be set until the layer has weights.
+    activation : Activation
+        May be set at any time but during a fit; a model that is built computes with it from then on, its
+        weights and the state of its optimizer stay.
+    kernel, bias : ndarray
+        A fresh view at each access: what is written into it is trained on.
 
     Raises
     ------
@@ -231,33 +403,37 @@ class Dense(Layer):
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
         input_dim: int | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name, (input_dim,) if input_dim is not None else input_shape)
-        if not isinstance(units, int | np.integer) or isinstance(units, bool) or units < 1:
-            raise ValueError(f"units must be a whole number > 0, got {units!r}.")
-        self.units = int(units)
+        super().__init__(name, (input_dim,) if input_dim is not None else input_shape, trainable)
+        self.units = _checked_units(units)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
 
+    units = Setting(_checked_units)
+    use_bias = Setting(bool)
+    kernel_initializer = Setting(initializers.get)
+    bias_initializer = Setting(initializers.get)
+
     @property
     def kernel(self) -> Floats:
         """View of W, (inputs, units)."""
-        return self._built()[0]
+        return self._built()[0].view()
 
     @property
     def bias(self) -> Floats | None:
         """View of b, (units,); None without bias."""
-        return self._built()[1] if self.use_bias else None
+        return self._built()[1].view() if self.use_bias else None
 
     def _built(self) -> list[Floats]:
-        if not self.weights:
+        if not self._drawn():
             raise ValueError(
                 f"layer {self.name!r} has no weights before its model is built. "
                 "Begin the model with layers.Input(shape)."
             )
-        return self.weights
+        return self._tensors
 
     def output_shape(self, shape: Shape) -> Shape:
         super().output_shape(shape)
@@ -285,21 +461,28 @@ class Dense(Layer):
         }
 
 
-class Activation(Layer):
+class Activation(_Activated):
     """An activation as a layer of its own.
 
     Parameters
     ----------
     activation : str or Activation
+        May be set later, as that of a Dense.
     name : str, optional
     input_shape : sequence of int, optional
         Shape of one sample, on the first layer of a model.
+    trainable : bool, default True
+        It has no weights.
     """
 
     def __init__(
-        self, activation: object, name: str | None = None, input_shape: Sequence[int] | None = None
+        self,
+        activation: object,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name, input_shape)
+        super().__init__(name, input_shape, trainable)
         self.activation = activations.get(activation)
 
     def extend(self, specs: list[Spec], shape: Shape) -> None:

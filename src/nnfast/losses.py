@@ -8,17 +8,19 @@ which are objects here: called, they give the mean over the rows.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
 from . import _core, arrays, kernels
+from .attributes import Guarded, refuse_ignored_methods
 from .errors import warn
 from .names import represent, resolve, snake_case, unknown_attribute
 
 
-class Loss:
-    """Base of the losses; the subclasses are the rows of the engine's table.
+class Loss(Guarded):
+    """Base of the losses; the subclasses are the rows of the engine's table. A loss does not change: its
+    attributes cannot be set.
 
     Attributes
     ----------
@@ -30,11 +32,17 @@ class Loss:
         Targets are labels (N,) instead of an array (N, K).
     """
 
-    name: str
-    from_logits = False
+    name: ClassVar[str]
+    _from_logits = False
+    _remedies: ClassVar = {"": "Make a new loss and call compile again."}
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         cls.name = snake_case(cls.__name__)
+
+    @property
+    def from_logits(self) -> bool:
+        return self._from_logits
 
     @property
     def sparse(self) -> bool:
@@ -62,7 +70,7 @@ class Loss:
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
-        return dict(vars(self))
+        return {}
 
     def __repr__(self) -> str:
         return represent(self)
@@ -95,11 +103,11 @@ class _Crossentropy(Loss):
     no clipping; other probabilities are clipped to [1e-7, 1 - 1e-7].
     """
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-
     def __init__(self, from_logits: bool = False) -> None:
-        self.from_logits = bool(from_logits)
+        self._from_logits = bool(from_logits)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"from_logits": self.from_logits}
 
 
 class BinaryCrossentropy(_Crossentropy):
@@ -168,9 +176,18 @@ def get(identifier: object) -> Loss:
     ValueError
         The name is not known.
     TypeError
-        The identifier is none of the above; functions of one's own cannot run in the engine.
+        The identifier is none of the above; functions and classes of one's own cannot run in the engine.
     """
-    return resolve("loss", identifier, Loss, _KNOWN)
+    loss = resolve("loss", identifier, Loss, _KNOWN)
+    refuse_ignored_methods(
+        loss, ("call", "__call__"), f"The engine computes losses of its own only: {', '.join(_KNOWN)}."
+    )
+    if loss.name not in _core.LOSSES:
+        raise TypeError(
+            f"{type(loss).__name__} is a loss of your own, which the engine cannot compute. "
+            f"Use one of {', '.join(_KNOWN)}."
+        )
+    return loss
 
 
 def warn_of_head(loss: Loss, outputs: int, activation: str) -> None:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
 
 from . import _core
+from .attributes import Guarded, refuse_ignored_methods
 from .errors import warn
 from .losses import Loss
 from .names import represent, resolve, snake_case, unknown_attribute
 
 
-class Metric:
-    """Base of the metrics.
+class Metric(Guarded):
+    """Base of the metrics. A metric does not change: its attributes cannot be set.
 
     Parameters
     ----------
@@ -34,17 +35,23 @@ class Metric:
         Applied to the mean over the rows; most leave it alone.
     """
 
-    row: str
-    direction = "max"
-    finish: Callable[[float], float] = staticmethod(float)
+    name: Final[str]
+    row: ClassVar[str]
+    direction: ClassVar = "max"
+    _remedies: ClassVar = {"": "Make a new metric and call compile again."}
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         name = snake_case(cls.__name__)
         if name in _core.METRICS:
             cls.row = name
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
+
+    @staticmethod
+    def finish(mean: float) -> float:
+        return mean
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
@@ -84,6 +91,8 @@ class BinaryAccuracy(Metric):
         Another threshold.
     """
 
+    threshold: Final[float]
+
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)
         if threshold not in (0, 0.5):
@@ -92,7 +101,10 @@ class BinaryAccuracy(Metric):
                 "Count others from what predict gives."
             )
         self.threshold = threshold
-        self.row = BinaryAccuracy.row if threshold else "binary_accuracy_of_logits"
+        if not threshold:
+            vars(self)["row"] = (
+                "binary_accuracy_of_logits"  # of this object; the class has that of probabilities
+            )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "threshold": self.threshold}
@@ -115,7 +127,10 @@ class RootMeanSquaredError(Metric):
 
     row = MeanSquaredError.row
     direction = "min"
-    finish = staticmethod(math.sqrt)
+
+    @staticmethod
+    def finish(mean: float) -> float:
+        return math.sqrt(mean)
 
 
 class _Accuracy(Metric):
@@ -123,8 +138,6 @@ class _Accuracy(Metric):
 
     One output is compared with 0 where the loss takes it for a logit (`from_logits=True`), else with 0.5.
     """
-
-    row = ""
 
 
 _CLASSES: list[type[Metric]] = [
@@ -156,9 +169,49 @@ def get(identifier: object) -> Metric:
     if isinstance(identifier, Loss):
         identifier = identifier.name
     metric = resolve("metric", identifier, Metric, _KNOWN)
-    if isinstance(identifier, str):
-        metric.name = identifier
-    return metric
+    refuse_ignored_methods(
+        metric,
+        ("update_state", "result", "reset_state", "reset_states", "call", "__call__"),
+        f"The engine counts metrics of its own only: {', '.join(_KNOWN)}.",
+    )
+    if not isinstance(metric, _Accuracy) and getattr(metric, "row", None) not in _core.METRICS:
+        raise TypeError(
+            f"{type(metric).__name__} is a metric of your own, which the engine cannot count. "
+            f"Use one of {', '.join(_KNOWN)}."
+        )
+    return named(metric, identifier) if isinstance(identifier, str) else metric
+
+
+def get_all(identifiers: Iterable[object] | str | None) -> list[Metric]:
+    """The metrics that `compile` is given, each under a name of its own: one that is taken is numbered, as in
+    Keras.
+
+    Examples
+    --------
+    >>> [metric.name for metric in get_all(["mae", "mae"])]
+    ['mae', 'mae_1']
+    """
+    if identifiers is None:
+        return []
+    if isinstance(identifiers, str | Metric) or not isinstance(identifiers, Iterable):
+        identifiers = [identifiers]
+    metrics: list[Metric] = []
+    taken: set[str] = set()
+    for metric in map(get, identifiers):
+        name, number = metric.name, 0
+        while name in taken:
+            number += 1
+            name = f"{metric.name}_{number}"
+        taken.add(name)
+        metrics.append(metric if name == metric.name else named(metric, name))
+    return metrics
+
+
+def named(metric: Metric, name: str) -> Metric:
+    """The same metric, logged under another name."""
+    other = copy.copy(metric)
+    vars(other)["name"] = name
+    return other
 
 
 def describe(metric: Metric) -> dict[str, Any]:
@@ -167,8 +220,9 @@ def describe(metric: Metric) -> dict[str, Any]:
     return {"class_name": name, "config": metric.get_config()}
 
 
-def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -> list[Metric]:
-    """The metrics as the engine counts them for a model: "accuracy" is decided, and each fits the targets.
+def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -> list[str]:
+    """The row of the engine's table for each metric of a model: "accuracy" is decided, and each fits the
+    targets.
 
     Parameters
     ----------
@@ -182,40 +236,38 @@ def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -
     Raises
     ------
     ValueError
-        A metric that needs labels with a loss that needs arrays, or the reverse; two metrics of one name.
+        A metric that needs labels with a loss that needs arrays, or the reverse; one that is called "loss".
 
     Warns
     -----
     UserWarning
         Accuracy of one linear output under a loss for regression; logits compared with 0.5.
     """
-    bound: list[Metric] = []
+    rows: list[str] = []
     for metric in metrics:
+        row = metric.row
         if isinstance(metric, _Accuracy):
-            metric = copy.copy(metric)
-            metric.row = _accuracy(loss, outputs)
+            row = _accuracy(loss, outputs)
             if outputs == 1 and _core.LOSSES[loss.name] is None and activation != "sigmoid":
                 warn(
                     f"metric {metric.name!r} of one output under loss {loss.name!r} asks on which side of "
                     "0.5 it is: little to know of a regression. Use 'mae' or 'root_mean_squared_error'."
                 )
-        elif metric.row == BinaryAccuracy.row and loss.from_logits:
+        elif row == BinaryAccuracy.row and loss.from_logits:
             warn(
                 f"metric {metric.name!r} compares outputs with 0.5, but they are logits "
                 f"(loss {loss.name!r} with from_logits=True). Use 'accuracy' or BinaryAccuracy(threshold=0)."
             )
-        if metric.row.startswith("sparse") != loss.sparse:
+        if row.startswith("sparse") != loss.sparse:
             targets = "labels (N,)" if loss.sparse else f"targets (N, {outputs})"
             raise ValueError(
                 f"metric {metric.name!r} does not fit loss {loss.name!r}, which takes {targets}. "
                 "Use 'accuracy', which picks the right one."
             )
-        if metric.name in ("loss", *(other.name for other in bound)):
-            raise ValueError(
-                f"metrics must have different names, got {metric.name!r} twice. Pass name= to one of them."
-            )
-        bound.append(metric)
-    return bound
+        if metric.name == "loss":
+            raise ValueError("metrics must have different names, got 'loss' twice. Pass another name= to it.")
+        rows.append(row)
+    return rows
 
 
 def _accuracy(loss: Loss, outputs: int) -> str:

@@ -3,16 +3,29 @@
 
 A model owns one network of the engine, built when the shape of a sample is known: at once where the model
 begins with `layers.Input`, else when the first data come. Every weight that a layer shows is a view of that
-network.
+network. What decides how the network is made cannot be changed behind its back: layers and weights are handed
+out as tuples, and an attribute is set with effect or refused.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    NamedTuple,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,9 +33,10 @@ from numpy.typing import ArrayLike
 from . import _core, arrays, progress, utils
 from . import layers as layers_module
 from .activations import Activation
+from .attributes import Guarded, refuse_ignored_methods
 from .callbacks import Callback, CallbackList, History, as_list
 from .layers import InputLayer, Layer, Shape, Spec
-from .names import serialize, unknown_attribute
+from .names import serialize, unknown_attribute, unknown_name
 from .trainer import BACKENDS, Trainer, checked_batch_size
 
 if TYPE_CHECKING:
@@ -46,6 +60,15 @@ class Stage(NamedTuple):
     bias: arrays.Floats | None
 
 
+class Draft(NamedTuple):
+    """A network that is made but that the model does not yet use, and what the model then takes over."""
+
+    net: Net
+    tensors: list[list[arrays.Floats]]
+    sample_shape: Shape
+    head: tuple[int, str]
+
+
 def _delegated(method: Callable[Concatenate[Trainer, P], R]) -> Callable[Concatenate[Sequential, P], R]:
     """The same method, with the same arguments, of the trainer that `compile` made."""
 
@@ -60,7 +83,7 @@ def _delegated(method: Callable[Concatenate[Trainer, P], R]) -> Callable[Concate
     return call
 
 
-class Sequential:
+class Sequential(Guarded):
     """A stack of dense layers.
 
     Parameters
@@ -75,8 +98,14 @@ class Sequential:
 
     Attributes
     ----------
-    layers : list of Layer
-        Without the `Input`.
+    name : str
+        May be set.
+    seed : int
+        May be set: it decides the shuffles from then on, and the weights that are not drawn yet.
+    layers : tuple of Layer
+        Without the `Input`; `add` and `pop` change it.
+    trainable : bool
+        Whether any layer is trained; setting it sets that of each layer.
     trainer : Trainer or None
         What `compile` made.
     history : History or None
@@ -84,6 +113,11 @@ class Sequential:
     stop_training : bool
         Set by a callback, it ends the fit after the current epoch (after the current batch, where a callback
         listens to batches).
+
+    Raises
+    ------
+    AttributeError
+        Any other attribute is set.
 
     Examples
     --------
@@ -98,14 +132,31 @@ class Sequential:
     (1, 3)
     """
 
+    history: History | None
+    stop_training: bool
+    use: Final[_core.Exclusive]
+
+    _remedies: ClassVar = {
+        "": "Make a new model.",
+        "layers": "Use add and pop.",
+        "weights": "Use set_weights.",
+        **dict.fromkeys(("trainer", "optimizer", "loss", "metrics_names"), "Call compile again."),
+        **dict.fromkeys(("fit", "evaluate", "predict", "call"), "Derive a class, or pass callbacks."),
+    }
+
     def __init__(
         self, layers: Iterable[Layer] | None = None, *, name: str | None = None, seed: int | None = None
     ) -> None:
-        self.name = name or "sequential"
-        self.seed = utils.next_seed() if seed is None else _checked_seed(seed)
-        self.layers: list[Layer] = []
-        self.trainer: Trainer | None = None
-        self.history: History | None = None
+        refuse_ignored_methods(
+            self,
+            ("call", "build_from_config", "train_step", "test_step", "predict_step", "compute_loss"),
+            "The engine runs nnfast's layers and losses only. Use train_on_batch in a loop of your own.",
+        )
+        self._name = name or "sequential"
+        self._seed = utils.next_seed() if seed is None else _checked_seed(seed)
+        self._layers: list[Layer] = []
+        self._trainer: Trainer | None = None
+        self.history = None
         self.stop_training = False
         self.use = _core.Exclusive()
         self._sample_shape: Shape | None = None
@@ -117,6 +168,48 @@ class Sequential:
 
     # Structure
 
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"the name of a model must be a string of at least one character, got {name!r}.")
+        self._name = name
+
+    @property
+    def seed(self) -> int:
+        return self._seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        checked = _checked_seed(seed)
+        self.use.require_free("change of the seed")
+        with self.use:
+            self._seed = checked
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """From inputs to outputs, without the Input."""
+        return tuple(self._layers)
+
+    @property
+    def trainer(self) -> Trainer | None:
+        """What `compile` made."""
+        return self._trainer
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        with self.use:
+            for layer in self._layers:
+                layer.trainable = trainable
+
     def add(self, layer: Layer) -> None:
         """Put a layer on top. Weights below stay as they are; the model must be compiled again.
 
@@ -127,53 +220,98 @@ class Sequential:
         ValueError
             An Input that is not the first; a name that is taken; a layer of another model.
         """
-        self._add(layer, {other.name: 0 for other in self.layers})
+        self._add(layer, {other.name: 0 for other in self._layers})
 
     def _add(self, layer: Layer, taken: dict[str, int]) -> None:
         """The same. `taken` has each name of a layer, with the last number that was put behind it."""
         layer = layers_module.get(layer)
-        if not self.layers and self._sample_shape is None:
+        if not self._layers and self._sample_shape is None and isinstance(layer, InputLayer):
             self._sample_shape = layer.input_shape
-            if isinstance(layer, InputLayer):
-                return
+            return
         if isinstance(layer, InputLayer):
             raise ValueError(
                 f"Input must be the first of a model, and once, got {layer.name!r} after other layers."
             )
+        if not self._layers and layer.input_shape not in (None, self._sample_shape or layer.input_shape):
+            raise ValueError(
+                f"the model {self.name!r} takes samples of shape {self._sample_shape}, and layer {layer.name!r} "
+                f"those of shape {layer.input_shape}. Leave its input_shape out, or make a new model."
+            )
         twice = layer._model is not None and layer._model() is self
-        if twice or (layer.named_by_user and layer.name in taken):
+        if twice or (layer._named_by_user and layer.name in taken):
             raise ValueError(
                 f"layers of a model must have different names, got {layer.name!r} twice. "
                 "Pass name= to one of them."
             )
-        self._restructure()
-        layer.attach(self)
-        base = layer.name
-        while layer.name in taken:
-            taken[base] += 1
-            layer.name = f"{base}_{taken[base]}"
-        taken[layer.name] = 0
-        self.layers.append(layer)
+        self.use.require_free("change of layers")
+        with self.use:
+            layer.attach(self)
+            self._restructure()
+            base = layer.name
+            while layer.name in taken:
+                taken[base] += 1
+                layer._name = f"{base}_{taken[base]}"
+            taken[layer.name] = 0
+            if not self._layers and self._sample_shape is None:
+                self._sample_shape = layer.input_shape
+            self._layers.append(layer)
 
     def pop(self) -> Layer:
         """Take the top layer off and return it with its weights; the model must be compiled again."""
-        if not self.layers:
+        if not self._layers:
             raise ValueError("the model has no layers to pop.")
-        self._restructure()
-        layer = self.layers.pop()
-        layer.detach()
+        self.use.require_free("change of layers")
+        with self.use:
+            layer = self._layers[-1]
+            layer.detach()
+            self._restructure()
+            self._layers.pop()
         return layer
 
     def _restructure(self) -> None:
-        self.use.require_free("change of layers")
-        self.trainer = None
-        self._net = None  # the views of the layers keep its memory until `_build` has copied it
+        self._trainer = None
+        self._net = None  # the layers' arrays keep its memory until `draft` has copied it
 
     def use_backend(self, backend: str) -> None:
-        """Have the network made by "native" or "reference", with the weights it has."""
-        if backend != self._backend:
-            self._backend = backend
-            self._net = None
+        """Have the network made by "native" or "reference", with the weights it has; the model must be compiled
+        again.
+
+        Raises
+        ------
+        ValueError
+            Another name.
+        RuntimeError
+            The model is being trained.
+        """
+        if backend not in BACKENDS:
+            raise unknown_name("backend", str(backend), BACKENDS)
+        self.use.require_free("change of the backend")
+        with self.use:
+            if backend != self._backend:
+                self._restructure()
+                self._backend = backend
+
+    def freeze(self) -> None:
+        """Have the engine leave alone what is not `trainable`; for layers, when that changes."""
+        if self._net is not None:
+            self._net.frozen = [not layer.trainable for layer in self._layers if layer.has_weights]
+
+    def rebuild(self, what: str) -> None:
+        """Make a new network for the layers as they are now; weights and the optimizer's state stay. For layers,
+        when they change.
+
+        Raises
+        ------
+        RuntimeError
+            The model is being trained.
+        """
+        self.use.require_free(f"change of {what}")
+        with self.use:
+            if self._net is not None:
+                draft = self.draft(self._sample_shape, self._backend, anew=True)
+                if self._trainer is not None:
+                    self._trainer.move(draft)
+                self.adopt(draft, self._backend)
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Make the network and draw its weights.
@@ -196,10 +334,16 @@ class Sequential:
         if self._net is None:
             with self.use:
                 if self._net is None:
-                    self._net = self._build(self._sample_shape or sample_shape)
+                    self.adopt(self.draft(sample_shape, self._backend), self._backend)
+        assert self._net is not None
         return self._net
 
-    def _build(self, sample_shape: Shape | None) -> Net:
+    def draft(self, sample_shape: Shape | None, backend: str, anew: bool = False) -> Draft:
+        """The network for samples of this shape: the one in use where it is of this backend, else, or `anew`, a new
+        one with the weights that there are. The model stays as it is until `adopt`."""
+        sample_shape = self._sample_shape or sample_shape
+        if self._net is not None and backend == self._backend and not anew:
+            return Draft(self._net, [layer._tensors for layer in self._layers], self.sample_shape, self._head)
         if sample_shape is None:
             raise ValueError(
                 f"the model {self.name!r} has no weights yet. "
@@ -209,30 +353,61 @@ class Sequential:
         specs: list[Spec] = []
         weights: list[list[arrays.Floats]] = []
         stream = 0
-        for layer in self.layers:
+        for layer in self._layers:
             after = layer.output_shape(shape)
-            weights.append(layer.tensors or layer.initial_weights(shape, self.seed, stream))
+            weights.append(layer._tensors or layer.initial_weights(shape, self.seed, stream))
             stream += len(weights[-1])
             layer.extend(specs, shape)
             shape = after
         if not any(weights):
             raise ValueError(f"the model {self.name!r} has no layer with weights. Add layers.Dense(units).")
-        net = self._net_class()(math.prod(sample_shape), specs)
-        tensors = iter(net.tensors)
-        for layer, values in zip(self.layers, weights, strict=True):
-            views = [next(tensors) for _ in values]
+        net = _net_class(backend)(math.prod(sample_shape), specs)
+        net.frozen = [not layer.trainable for layer, own in zip(self._layers, weights, strict=True) if own]
+        flat = iter(net.tensors)
+        tensors = [[next(flat) for _ in own] for own in weights]
+        for layer, views, values in zip(self._layers, tensors, weights, strict=True):
             arrays.assign(views, values, f"layer {layer.name!r}")
-            layer.tensors = views
-        self._sample_shape = sample_shape
-        self.head = (shape[0], specs[-1][1])  # outputs and their activation
-        return net
+        return Draft(net, tensors, sample_shape, (shape[0], specs[-1][1]))
 
-    def _net_class(self) -> type[_core.Net] | type[ReferenceNet]:
-        if self._backend == BACKENDS[0]:
-            return _core.Net
-        from .reference import Net as ReferenceNet
+    def adopt(self, draft: Draft, backend: str) -> None:
+        """Use a network from now on."""
+        for layer, tensors in zip(self._layers, draft.tensors, strict=True):
+            layer.place(tensors)
+        self._net, _, self._sample_shape, self._head = draft
+        self._backend = backend
 
-        return ReferenceNet
+    def take(self, trainer: Trainer, draft: Draft | None) -> None:
+        """Be trained by this trainer from now on, and use the network that it is compiled for, if there is one."""
+        if draft is None:
+            self.use_backend(trainer.backend)
+        else:
+            self.adopt(draft, trainer.backend)
+        self._trainer = trainer
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Number of outputs, and the name of their activation; known before the model is built.
+
+        Raises
+        ------
+        ValueError
+            There is no layer with weights.
+        """
+        if self._net is not None:
+            return self._head
+        dense = [place for place, layer in enumerate(self._layers) if isinstance(layer, layers_module.Dense)]
+        if not dense:
+            raise ValueError(f"the model {self.name!r} has no layer with weights. Add layers.Dense(units).")
+        specs: list[Spec] = []
+        shape: Shape = (1,)  # whatever a Dense gets, its outputs are its units
+        for layer in self._layers[dense[-1] :]:
+            layer.extend(specs, shape)
+            shape = layer.output_shape(shape)
+        return shape[0], specs[-1][1]
+
+    def shape_for(self, x: arrays.Array | _core.SparseRows) -> Shape:
+        """Shape of one sample: that of the model, or of these data where it is still open."""
+        return self._sample_shape or arrays.sample_shape(x)
 
     @property
     def built(self) -> bool:
@@ -243,7 +418,7 @@ class Sequential:
     def build_early(self) -> None:
         """Build if the model says itself for which data: if it begins with an Input."""
         if self._sample_shape is not None and any(
-            isinstance(layer, layers_module.Dense) for layer in self.layers
+            isinstance(layer, layers_module.Dense) for layer in self._layers
         ):
             self.network()
 
@@ -270,7 +445,7 @@ class Sequential:
         shape = self.sample_shape
         specs: list[Spec] = []
         stages: list[Stage] = []
-        for layer in self.layers:
+        for layer in self._layers:
             layer.extend(specs, shape)
             shape = layer.output_shape(shape)
             if not specs:
@@ -286,10 +461,10 @@ class Sequential:
     # Weights
 
     @property
-    def weights(self) -> list[arrays.Floats]:
+    def weights(self) -> tuple[arrays.Floats, ...]:
         """Kernel and bias of each layer, as views: what is written to them is trained on."""
         self.network()
-        return [weight for layer in self.layers for weight in layer.weights]
+        return tuple(weight for layer in self._layers for weight in layer.weights)
 
     @property
     def weight_names(self) -> list[str]:
@@ -297,7 +472,7 @@ class Sequential:
         self.network()
         return [
             f"{layer.name}/{name}"
-            for layer in self.layers
+            for layer in self._layers
             for name, _ in zip(("kernel", "bias"), layer.weights, strict=False)
         ]
 
@@ -312,6 +487,8 @@ class Sequential:
         ------
         ValueError
             Another number of arrays, or another shape; then nothing is written.
+        RuntimeError
+            The model is being trained by another thread.
         """
         with self.use:
             arrays.assign(self.weights, weights, f"model {self.name!r}")
@@ -346,9 +523,10 @@ class Sequential:
         Raises
         ------
         ValueError
-            An unknown name, a metric that does not fit the loss, an optimizer of another model.
+            An unknown name, a metric that does not fit the loss, an optimizer of another model; the model stays
+            compiled as it was.
         TypeError
-            Neither a name nor an object.
+            Neither a name nor an object, or an object of a user's own class that the engine cannot run.
         """
         if loss_weights is not None:
             raise ValueError(
@@ -366,12 +544,12 @@ class Sequential:
     @property
     def optimizer(self) -> Optimizer | None:
         """That of `compile`; callbacks set its `learning_rate`."""
-        return None if self.trainer is None else self.trainer.optimizer
+        return None if self._trainer is None else self._trainer.optimizer
 
     @property
     def loss(self) -> object:
         """That of `compile`."""
-        return None if self.trainer is None else self.trainer.loss
+        return None if self._trainer is None else self._trainer.loss
 
     @property
     def metrics_names(self) -> list[str]:
@@ -413,13 +591,15 @@ class Sequential:
         if steps is not None:
             raise ValueError("steps must be None: all rows are predicted. Pass fewer rows instead.")
         array = arrays.to_rows(x)
-        net = self.network(arrays.sample_shape(array))
-        inputs = arrays.as_inputs(array, self.sample_shape)
-        outputs = np.empty((len(inputs), self.head[0]), np.float32)
+        shape = self.shape_for(array)
+        inputs = arrays.as_inputs(array, shape)
         batch_size = min(checked_batch_size(batch_size), len(inputs))
         chosen = as_list(callbacks)
+        shown = 0 if verbose == "auto" else progress.mode(verbose)
+        net = self.network(shape)
+        outputs = np.empty((len(inputs), self.head[0]), np.float32)
         moved = None
-        if verbose != "auto" and (shown := progress.mode(verbose)):
+        if shown:
             bar = progress.ProgressBar(shown, len(inputs), batch_size, lambda done: {})
             chosen.append(bar)
             moved = bar.moved
@@ -462,7 +642,7 @@ class Sequential:
         built = self.built
         shape = self._sample_shape
         rows = [("Layer (type)", "Output shape", "Weights")]
-        for layer in self.layers:
+        for layer in self._layers:
             shape = layer.output_shape(shape) if built and shape else None
             sizes = ", ".join(["None", *map(str, shape)]) if shape else "?"
             rows.append((f"{layer.name} ({type(layer).__name__})", f"({sizes})", f"{layer.count_params():,}"))
@@ -479,6 +659,9 @@ class Sequential:
             *lines[1:],
             f"Total weights: {total}",
         ]
+        if built and not all(layer.trainable for layer in self._layers):
+            trained = sum(layer.count_params() for layer in self._layers if layer.trainable)
+            lines.append(f"Trainable weights: {trained:,}")
         for line in lines:
             (print_fn or print)(line)
 
@@ -488,7 +671,7 @@ class Sequential:
             "name": self.name,
             "seed": self.seed,
             "sample_shape": None if self._sample_shape is None else list(self._sample_shape),
-            "layers": [serialize(layer) for layer in self.layers],
+            "layers": [serialize(layer) for layer in self._layers],
         }
 
     @classmethod
@@ -506,25 +689,34 @@ class Sequential:
         save_model(self, filepath, overwrite)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "config": (self.name, self.seed, self._sample_shape),
-            "layers": self.layers,
-            "history": self.history,
-            "stop_training": self.stop_training,
-            "trainer": None if self.trainer is None else self.trainer.snapshot(),
-        }
+        with self.use:  # weights, slots and counters are of one moment
+            return {
+                "config": (self.name, self.seed, self._sample_shape),
+                "backend": self._backend,
+                "layers": [copy.copy(layer) for layer in self._layers],
+                "history": self.history,
+                "stop_training": self.stop_training,
+                "trainer": None if self._trainer is None else self._trainer.snapshot(),
+            }
+
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "copy.copy of a model would have to share its layers and weights with it. "
+            "Use copy.deepcopy(model), or Sequential.from_config(model.get_config()) for new weights."
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         name, seed, sample_shape = state["config"]
         Sequential.__init__(self, state["layers"], name=name, seed=seed)
         self._sample_shape = sample_shape
+        self._backend = state["backend"]
         self.history = state["history"]
         self.stop_training = state["stop_training"]
         if state["trainer"]:
             Trainer.from_snapshot(self, state["trainer"]).release_model()
 
     def __repr__(self) -> str:
-        return f"<Sequential name={self.name}, {len(self.layers)} layers>"
+        return f"<Sequential name={self.name}, {len(self._layers)} layers>"
 
 
 def load_model(filepath: str | PathLike[str]) -> Sequential:
@@ -533,6 +725,14 @@ def load_model(filepath: str | PathLike[str]) -> Sequential:
     from .saving import load_model
 
     return load_model(filepath)
+
+
+def _net_class(backend: str) -> type[_core.Net] | type[ReferenceNet]:
+    if backend == BACKENDS[0]:
+        return _core.Net
+    from .reference import Net as ReferenceNet
+
+    return ReferenceNet
 
 
 def _checked_seed(seed: int) -> int:

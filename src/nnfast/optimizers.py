@@ -7,19 +7,25 @@ network it updates, so that one object serves one model.
 
 from __future__ import annotations
 
+import copy
 import math
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 from . import _core
+from .attributes import Guarded, refuse_ignored_methods
 from .names import represent, resolve, unknown_attribute
 
 if TYPE_CHECKING:
+    from .models import Sequential
     from .trainer import Trainer
 
 
-class Optimizer:
+class Optimizer(Guarded):
     """Base of the optimizers.
+
+    The arguments of the constructor are attributes, and to set one takes effect from the next step that the
+    engine is called for (a whole epoch, unless a callback listens to batches).
 
     Attributes
     ----------
@@ -29,7 +35,19 @@ class Optimizer:
         Row of the engine's table that does the update.
     iterations : int
         Number of updates made so far.
+
+    Raises
+    ------
+    AttributeError
+        An attribute is set that does nothing here, or one that would choose another update rule (a momentum
+        in the place of none) for a model that is compiled with this one.
     """
+
+    name: str
+    _remedies: ClassVar = {
+        "": "Make a new optimizer and call compile again.",
+        "rule": "It follows from the other settings.",
+    }
 
     def __init__(self, learning_rate: float, name: str | None, **hyper: float) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
@@ -40,8 +58,25 @@ class Optimizer:
 
     @property
     def rule(self) -> str:
-        # The base has no update of its own: each optimizer names its row of the engine's table.
-        raise NotImplementedError(f"{type(self).__name__} must define rule, a row of the engine's table")
+        raise TypeError(
+            f"{type(self).__name__} has no update rule that the engine knows. "
+            f"Use, or derive from, one of {', '.join(cls.__name__ for cls in KNOWN.values())}."
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        trainer = vars(self).get("_trainer") and self._trainer and self._trainer()
+        if trainer and name[0] != "_" and name not in ("name", "learning_rate", "iterations"):
+            changed = copy.copy(self)  # what it would be: nothing has changed where that is refused
+            setattr(changed, name, value)
+            if changed.rule != self.rule:
+                raise AttributeError(
+                    f"{type(self).__name__}.{name} cannot become {value!r} while it serves a compiled model: "
+                    f"the update rule would change from {self.rule!r} to {changed.rule!r}, which keeps another "
+                    "state. Make a new optimizer and call compile again.",
+                    name=name,
+                    obj=self,
+                )
+        super().__setattr__(name, value)
 
     @property
     def learning_rate(self) -> float:
@@ -75,13 +110,34 @@ class Optimizer:
         ValueError
             It serves another model already.
         """
+        self.check(trainer.model)
+        self._trainer = weakref.ref(trainer)
+
+    def check(self, model: Sequential) -> None:
+        """Whether it can train this model.
+
+        Raises
+        ------
+        ValueError
+            It serves another one already.
+        TypeError
+            It is of a user's own class with an update of its own, which the engine cannot run.
+        """
+        refuse_ignored_methods(
+            self,
+            ("update_step", "apply_gradients", "apply", "minimize", "build", "stateless_apply"),
+            "The update is the engine's: change learning_rate and its like from a callback.",
+        )
+        if self.rule not in _core.RULES:
+            raise TypeError(
+                f"{type(self).__name__}.rule must be one of {', '.join(_core.RULES)}, got {self.rule!r}."
+            )
         served = self._trainer and self._trainer()
-        if served and served.model is not trainer.model:
+        if served and served.model is not model:
             raise ValueError(
                 f"optimizer {self.name} already serves the model {served.model.name!r}. Make one for each: "
                 f"{type(self).__name__}.from_config(optimizer.get_config())."
             )
-        self._trainer = weakref.ref(trainer)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, with the current values."""
@@ -178,6 +234,7 @@ class SGD(Optimizer):
         self.nesterov = bool(nesterov)
 
     momentum = Hyper(UP_TO_ONE)
+    nesterov: bool
 
     @property
     def rule(self) -> str:
@@ -213,6 +270,7 @@ class RMSprop(Optimizer):
     rho = Hyper(1.0)
     momentum = Hyper(UP_TO_ONE)
     epsilon = Hyper()
+    centered: bool
 
     def __init__(
         self,

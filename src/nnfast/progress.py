@@ -73,6 +73,22 @@ class ProgressBar(Callback):
         others.
     """
 
+    verbose: int
+    rows: int
+    batch_size: int
+    read: Callable[[int], Logs]
+    steps: int
+    spent: float
+    began: float
+    drawn: float
+    epoch_began: float
+    bar: Any
+    epochs: int
+    in_fit: bool
+    shown: bool
+    title: str
+    moves: bool
+
     def __init__(self, verbose: int, rows: int, batch_size: int, read: Callable[[int], Logs]) -> None:
         self.verbose = verbose
         self.rows = rows
@@ -81,7 +97,7 @@ class ProgressBar(Callback):
         self.steps = -(-rows // batch_size)
         self.spent = 0.0
         self.began = self.drawn = time.perf_counter()
-        self.bar: Any = None
+        self.bar = None
         self.epochs = 1
         self.in_fit = False
         self.shown = False

@@ -681,6 +681,7 @@ class _Layer:
     bias: Array | None = None
     kernel_gradient: Array | None = None
     bias_gradient: Array | None = None
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         self.activation = _row("activation", self.name, ACTIVATIONS)
@@ -711,6 +712,7 @@ class Net:
     tensors : views of them, kernel (I,O) and bias (O,) of each layer.
     slots : flat arrays (P,) of the compiled rule.
     step : number of updates made since `compile`.
+    frozen : whether training leaves weights and slots as they are, for each layer with a kernel.
 
     Examples
     --------
@@ -778,6 +780,35 @@ class Net:
             at += math.prod(shape)
         return views
 
+    @property
+    def frozen(self) -> list[bool]:
+        return [layer.frozen for layer in self._layers if layer.kernel is not None]
+
+    @frozen.setter
+    def frozen(self, value: Sequence[bool]) -> None:
+        dense = [layer for layer in self._layers if layer.kernel is not None]
+        if len(value) != len(dense):
+            raise ValueError(
+                f"frozen: expected one flag for each of {len(dense)} layers with a kernel, "
+                f"received {len(value)}"
+            )
+        for layer, flag in zip(dense, value, strict=True):
+            layer.frozen = bool(flag)
+
+    def _trained(self) -> list[slice]:
+        """The parts of the flat arrays that are updated: all, or one for each layer that is not frozen."""
+        if not any(self.frozen):
+            return [slice(0, self.params.size)]
+        parts, at = [], 0
+        for layer in self._layers:
+            if layer.kernel is None:
+                continue
+            size = layer.kernel.size + (0 if layer.bias is None else layer.bias.size)
+            if not layer.frozen:
+                parts.append(slice(at, at + size))
+            at += size
+        return parts
+
     def compile(self, loss: str, from_logits: bool, rule: str, metrics: Sequence[str]) -> None:
         """Choose what `train` and `evaluate` do, with slots of zeros and no steps made.
 
@@ -837,6 +868,7 @@ class Net:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, received {batch_size}")
         self._reserve(min(batch_size, stop - start))
+        trained = self._trained()
         tick = _ticker(progress)
         with _interrupts_between_steps() as deliver:
             for batch, first in enumerate(range(start, stop, batch_size), start // batch_size):
@@ -852,9 +884,10 @@ class Net:
                     raise NonFiniteError(batch=batch)
                 self._backward(inputs, outputs, dz)
                 sums = [loss, *(metric.sum(outputs[-1], targets) for metric in self._metrics)]
-                self._rule.step(
-                    self.params, self._gradient, self.slots, constants, self.step + 1, self._scratch
-                )
+                for part in trained:
+                    slots = [slot[part] for slot in self.slots]
+                    gradient, scratch = self._gradient[part], self._scratch[part]
+                    self._rule.step(self.params[part], gradient, slots, constants, self.step + 1, scratch)
                 totals += sums
                 self.step += 1
 

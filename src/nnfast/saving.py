@@ -30,6 +30,7 @@ from . import paths, tensorfile
 from .errors import ModelFileError
 from .names import shortened
 from .tensorfile import Shapes
+from .trainer import LARGEST_TOTAL
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -39,10 +40,14 @@ FORMAT = "nnfast model"
 FORMAT_VERSION = 1
 RANDOM_STREAM = 1  # the version of csrc/random.h
 KEY = "nnfast"  # of the description in the metadata
+FOREIGN = {
+    ".h5": "Keras' HDF5", ".hdf5": "Keras' HDF5", ".keras": "Keras' own", ".tf": "TensorFlow's",
+    ".pb": "TensorFlow's", ".tflite": "TensorFlow's", ".onnx": "ONNX", ".pt": "PyTorch's", ".pth": "PyTorch's",
+    ".pkl": "pickle", ".pickle": "pickle", ".joblib": "joblib's", ".npz": "NumPy's", ".npy": "NumPy's",
+}  # fmt: skip
+"""Suffixes that promise a format which `save_model` does not write."""
 DEEPEST = 12  # levels of nesting in a description; those that `save_model` writes have 7
 BLOCK = 1 << 20  # bytes that are written at once, at least
-OTHER_FORMATS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".onnx", ".pb", ".tflite", ".pkl")
-LARGEST_COUNT = 2**53  # of updates and epochs: no training gets there, and no arithmetic overflows
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -59,7 +64,7 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
     model : Sequential
         Built; compiled or not.
     path : str or path
-        Conventionally with the suffix .safetensors.
+        Conventionally with the suffix .safetensors; one of another format, as .keras or .h5, is refused.
     overwrite : bool, default True
         False: an existing file is an error, also one that another process makes meanwhile.
 
@@ -90,18 +95,18 @@ def save_model(model: Sequential, path: str | PathLike[str], overwrite: bool = T
 
 
 def check_suffix(path: str | PathLike[str]) -> None:
-    """Refuse a path that promises another format than the one that is written.
+    """Refuse a path whose suffix promises another format than that of a model file.
 
     Raises
     ------
     ValueError
-        It ends in .h5, .keras or the like.
+        .keras, .h5 or the like.
     """
-    suffix = Path(os.fsdecode(path)).suffix.lower()
-    if suffix in OTHER_FORMATS:
+    suffix = Path(path).suffix.lower()
+    if suffix in FOREIGN:
         raise ValueError(
-            f"path: expected a name such as model.safetensors, got {os.fsdecode(path)!r}. Models are written in the "
-            f"format safetensors only, and a file {suffix} would be taken for another one."
+            f"a model is saved as a safetensors file, got a path ending in {suffix} ({FOREIGN[suffix]} format). "
+            f"Save it as {str(Path(path).with_suffix('.safetensors'))!r}."
         )
 
 
@@ -174,6 +179,15 @@ def _contents(model: Sequential) -> tuple[dict[str, Any], Tensors]:
 
 
 def _check_names(model: Sequential) -> None:
+    seen: set[object] = set()
+    for layer in model.layers:
+        if layer.name in seen:
+            raise ValueError(
+                f"layers of a model must have different names, got {layer.name!r} twice. "
+                "Rename one: layer.name = 'another'."
+            )
+        seen.add(layer.name)
+    named: Any
     for named in (model, *model.layers, *(model.trainer.metrics if model.trainer else ())):
         if not isinstance(named.name, str):
             raise ValueError(
@@ -186,11 +200,13 @@ def _check_names(model: Sequential) -> None:
             raise ValueError(
                 f"layers of a model must have different names, got {layer.name!r} twice. Rename one of them."
             )
-        if any("\ud800" <= sign <= "\udfff" for sign in layer.name):
+        taken.add(layer.name)
+        try:
+            layer.name.encode()
+        except UnicodeEncodeError:
             raise ValueError(
                 f"the name of a layer must be Unicode, got {layer.name!r} with half a sign. Rename it."
-            )
-        taken.add(layer.name)
+            ) from None
 
 
 def _slot_name(weight: str, slot: str) -> str:
@@ -277,10 +293,10 @@ def _hold_places(layers: Iterable[Layer], shapes: Shapes) -> None:
     """Let a network be built without drawing weights: zeros, of which there is one in memory."""
     for layer in layers:
         own = [f"{layer.name}/{name}" for name in ("kernel", "bias")]
-        layer.tensors = [np.broadcast_to(np.float32(0), shapes[name]) for name in own if name in shapes]
+        layer.place([np.broadcast_to(np.float32(0), shapes[name]) for name in own if name in shapes])
 
 
-def _count(value: object, largest: int = LARGEST_COUNT) -> int:
+def _count(value: object, largest: int = LARGEST_TOTAL) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
         raise ValueError(f"a count must be a whole number from 0 to {largest}, got {value!r}")
     return value

@@ -11,21 +11,25 @@ import math
 import warnings
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, arrays, losses, metrics, optimizers, progress, utils
+from . import _core, arrays, losses, optimizers, progress, utils
+from . import metrics as metrics_module
+from .attributes import Guarded
 from .callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list
 from .errors import DeadUnits, NonFiniteError
 from .names import serialize, unknown_name
 
 if TYPE_CHECKING:
-    from .models import Net, Sequential
+    from .models import Draft, Net, Sequential
 
 BACKENDS = ("native", "reference")
 BATCH_SIZE = 32
+LARGEST_TOTAL = 2**53
+"""Of updates and epochs: no training gets there, and no arithmetic overflows."""
 DEAD_SAMPLE = 256
 """Rows that are looked at when a layer seems dead."""
 
@@ -41,10 +45,10 @@ class Data(NamedTuple):
         return Data(self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])
 
 
-class Trainer:
+class Trainer(Guarded):
     """Trains a model: what `compile` makes and `fit` uses, with the same arguments.
 
-    Making one ties it to the model, in place of the one before.
+    Making one ties it to the model, in place of the one before; where that is refused, the one before stays.
 
     Parameters
     ----------
@@ -54,7 +58,8 @@ class Trainer:
     loss : str, Loss
         A name such as "mse", or an object of `nnfast.losses`.
     metrics : iterable of str or Metric, default ()
-        Counted in training and evaluation; "accuracy" is binary, categorical or sparse by loss and shape.
+        Counted in training and evaluation; "accuracy" is binary, categorical or sparse by loss and shape. As
+        in Keras, a name that is given twice is numbered: "mae", "mae_1".
     backend : {"native", "reference"}, default "native"
         "reference" trains with pure NumPy on identical batches.
 
@@ -72,7 +77,7 @@ class Trainer:
     ValueError
         An unknown name, a metric that does not fit the loss, an optimizer of another model.
     TypeError
-        Neither a name nor an object.
+        Neither a name nor an object, or an object of a user's own class that the engine cannot run.
 
     Examples
     --------
@@ -83,6 +88,12 @@ class Trainer:
     [0, 1, 2]
     """
 
+    optimizer: Final[optimizers.Optimizer]
+    loss: Final[losses.Loss]
+    metrics: Final[tuple[metrics_module.Metric, ...]]
+    backend: Final[str]
+    _remedies: ClassVar = {"": "Make a new Trainer, or call compile again.", "slots": "Use set_slots."}
+
     def __init__(
         self,
         model: Sequential,
@@ -91,26 +102,31 @@ class Trainer:
         metrics: Iterable[object] | str | None = (),
         backend: str = BACKENDS[0],
     ) -> None:
-        model.use.require_free("compile")
         if backend not in BACKENDS:
             raise unknown_name("backend", str(backend), BACKENDS)
         self.optimizer = optimizers.get(optimizer)
         self.loss = losses.get(loss)
-        self.metrics = _metric_list(metrics)
+        self.metrics = tuple(metrics_module.get_all(metrics))
         self.backend = backend
-        self.epoch = 0
-        self.epochs_shuffled = 0
-        self.warns_of_dead_units = True
+        self._epoch = 0
+        self._epochs_shuffled = 0
+        self._warns_of_dead_units = True
         self._model = weakref.ref(model)
         self._held: Sequential | None = model
         self._net: Net | None = None
         self._finite: arrays.Floats | None = None
         self._kernels: list[tuple[memoryview, memoryview]] | None = None  # of the network and of `_finite`
-        self.optimizer.attach(self)
-        model.use_backend(backend)
-        model.trainer = self
-        if model.built:
-            self._network()
+        self._head: tuple[int, str] | None = None
+        model.use.require_free("compile")
+        with model.use:
+            self.optimizer.check(model)
+            draft = model.draft(None, backend) if model.built else None
+            if draft is not None:
+                self._compile(draft)
+            elif model.layers:
+                self._bind(model.head)
+            model.take(self, draft)  # nothing is refused from here on
+            self.optimizer.attach(self)
 
     def release_model(self) -> None:
         """Leave it to the model, which holds this trainer, to keep both alive: a circle of the two would be
@@ -126,37 +142,62 @@ class Trainer:
 
     # The network, compiled
 
-    def _network(self, sample_shape: tuple[int, ...] | None = None) -> Net:
-        """The model's network with this trainer's loss, rule and metrics; built now if need be."""
+    def _current(self) -> Sequential:
+        """The model, if this is its trainer."""
         model = self.model
         if model.trainer is not self:
             raise RuntimeError(
                 "the model was compiled again, or its layers were changed. "
                 "Use model.trainer, or make a new Trainer."
             )
-        net = model.network(sample_shape)
-        if net is not self._net:
-            self._compile(net)
+        return model
+
+    def _network(self, sample_shape: tuple[int, ...] | None = None) -> Net:
+        """The model's network with this trainer's loss, rule and metrics; built now if need be, for what has been
+        checked: from then on the model takes samples of this shape only."""
+        model = self._current()
+        if self._net is None:
+            with model.use:
+                draft = model.draft(sample_shape, self.backend)
+                self._compile(draft)
+                model.adopt(draft, self.backend)
         elif self.optimizer.rule != self._rule:
             raise RuntimeError(
                 f"the optimizer has changed from rule {self._rule!r} to {self.optimizer.rule!r}. "
                 "Call compile again."
             )
-        return net
+        assert self._net is not None
+        return self._net
 
-    def _compile(self, net: Net) -> None:
-        outputs, activation = self.model.head
-        self._metrics = metrics.bind(self.metrics, self.loss, outputs, activation)
-        losses.warn_of_head(self.loss, outputs, activation)
-        self._rule = self.optimizer.rule
-        net.compile(
-            self.loss.name, self.loss.from_logits, self._rule, [metric.row for metric in self._metrics]
-        )
-        self._columns: list[tuple[str, Callable[[float], float]]] = [("loss", float)]
-        self._columns += [(metric.name, metric.finish) for metric in self._metrics]
-        self._params = net.params
+    def _compile(self, draft: Draft) -> None:
+        self._bind(draft.head)
+        rule = self.optimizer.rule
+        draft.net.compile(self.loss.name, self.loss.from_logits, rule, self._rows)
+        self._net, self._rule, self._params = draft.net, rule, draft.net.params
         self._kernels = None
-        self._net = net
+
+    def _bind(self, head: tuple[int, str]) -> None:
+        """Decide what is counted for a model of these outputs: each row of the engine's table once, under as many
+        names as are asked for."""
+        if head == self._head:
+            return
+        bound = metrics_module.bind(self.metrics, self.loss, *head)
+        losses.warn_of_head(self.loss, *head)
+        self._rows = list(dict.fromkeys(bound))
+        self._columns: list[tuple[str, Callable[[float], float], int]] = [("loss", float, 0)]
+        for metric, row in zip(self.metrics, bound, strict=True):
+            self._columns.append((metric.name, metric.finish, 1 + self._rows.index(row)))
+        self._head = head
+
+    def move(self, draft: Draft) -> None:
+        """Go on with another network of the same weights; the state of the optimizer comes along."""
+        if self._net is None:
+            return
+        slots, step = self._net.slots, self._net.step
+        self._compile(draft)
+        for slot, values in zip(draft.net.slots, slots, strict=True):
+            np.copyto(slot, values)
+        draft.net.step = step
 
     @property
     def directions(self) -> dict[str, str]:
@@ -164,33 +205,37 @@ class Trainer:
         return {metric.name: metric.direction for metric in self.metrics}
 
     def _totals(self) -> NDArray[np.float64]:
-        return np.zeros(len(self._columns))
+        return np.zeros(1 + len(self._rows))
 
     def _means(self, totals: NDArray[np.float64], rows: int) -> Logs:
-        return {
-            name: finish(total / rows)
-            for (name, finish), total in zip(self._columns, totals.tolist(), strict=True)
-        }
+        sums = totals.tolist()
+        return {name: finish(sums[place] / rows) for name, finish, place in self._columns}
 
     # Data
 
-    def _data(self, x: object, y: object, sample_weight: object, prefix: str = "") -> Data:
-        """Checked rows; the model is built for them if it is not yet."""
+    def _data(
+        self,
+        x: object,
+        y: object,
+        sample_weight: object,
+        prefix: str = "",
+        shape: tuple[int, ...] | None = None,
+    ) -> tuple[Data, tuple[int, ...]]:
+        """Checked rows, and the shape of a sample: `shape`, else that of the model, else of these. Builds nothing."""
+        model = self._current()
         if y is None:
             raise ValueError(f"{prefix}y must be given, one target for each row of {prefix}x.")
         array = arrays.to_rows(x, f"{prefix}x")
-        self._network(arrays.sample_shape(array))
-        inputs = arrays.as_inputs(array, self.model.sample_shape, f"{prefix}x")
+        shape = shape or model.shape_for(array)
+        inputs = arrays.as_inputs(array, shape, f"{prefix}x")
         rows = len(inputs)
-        targets = losses.as_targets(self.loss, y, rows, self.model.head[0], f"{prefix}y")
+        targets = losses.as_targets(self.loss, y, rows, model.head[0], f"{prefix}y")
         weight = (
             None
             if sample_weight is None
             else arrays.as_weights(sample_weight, rows, f"{prefix}sample_weight")
         )
-        if targets.dtype.kind == "i":  # labels are indices: nobody may change them while they are used
-            targets = targets.copy()
-        return Data(inputs, targets, weight)
+        return Data(inputs, targets, weight), shape
 
     def _weighted(self, data: Data, class_weight: object) -> Data:
         """`class_weight` becomes a sample weight; together they multiply."""
@@ -288,22 +333,26 @@ class Trainer:
         _check_count("initial_epoch", initial_epoch, 0)
         shown = progress.mode(verbose)
         due = _validation_epochs(validation_freq)
+        chosen = as_list(callbacks)
+        if validation_batch_size is not None:
+            checked_batch_size(validation_batch_size)
         with self.model.use.fit():
-            data = self._data(x, y, sample_weight)
+            data, shape = self._data(x, y, sample_weight)
             validation = None
             if validation_data is not None:
-                validation = self._data(*_unpack(validation_data), prefix="validation ")
+                validation, _ = self._data(*_unpack(validation_data), prefix="validation ", shape=shape)
             elif validation_split:
                 data, validation = _split(data, validation_split)
             data = self._weighted(data, class_weight)
+            self._network(shape)
             return self._fit(
                 data,
                 validation,
                 range(initial_epoch, epochs),
                 min(batch_size, len(data.x)),
-                batch_size if validation_batch_size is None else checked_batch_size(validation_batch_size),
+                validation_batch_size or batch_size,
                 shuffle,
-                as_list(callbacks),
+                chosen,
                 shown,
                 due,
             )
@@ -341,6 +390,7 @@ class Trainer:
         order = np.empty(rows, np.uint32) if shuffle else None
         model.history = history
         model.stop_training = False
+        self._kernels = None  # layers may have been frozen since
         if _core.first_nonfinite(self._params) < 0:
             self._remember()
         logs: Logs = {}
@@ -454,13 +504,15 @@ class Trainer:
         if self._finite is None:
             return False
         if self._kernels is None:
-            pairs = zip(self._network().tensors, self._network().split(self._finite), strict=True)
+            net = self._network()
+            pairs = zip(net.tensors, net.split(self._finite), strict=True)
             kernels = [
                 (now.data.cast("B").cast("I"), before.data.cast("B").cast("I"))
                 for now, before in pairs
                 if now.ndim == 2
             ]
-            self._kernels = kernels[1:] or kernels
+            trained = [pair for pair, frozen in zip(kernels, net.frozen, strict=True) if not frozen]
+            self._kernels = trained[1:] if len(kernels) > 1 and not net.frozen[0] else trained
         return any(now == before for now, before in self._kernels)
 
     def _warn_of_dead_units(self, data: Data) -> None:
@@ -503,6 +555,7 @@ class Trainer:
         """
         if self._finite is None:
             raise RuntimeError("there are no weights to recover: no fit has begun since compile.")
+        self._current()
         with self.model.use:
             net = self._network()
             np.copyto(self._params, self._finite)
@@ -531,9 +584,11 @@ class Trainer:
             The loss is NaN or infinite; no step was made.
         """
         with self.model.use:
-            data = self._weighted(self._data(x, y, sample_weight), class_weight)
+            data, shape = self._data(x, y, sample_weight)
+            data = self._weighted(data, class_weight)
+            net = self._network(shape)
             rows, totals = len(data.x), self._totals()
-            self._network().train(*data, None, 0, rows, rows, self.optimizer.hyper(), totals, None)
+            net.train(*data, None, 0, rows, rows, self.optimizer.hyper(), totals, None)
             return _result(self._means(totals, rows), return_dict)
 
     # Evaluation
@@ -572,10 +627,11 @@ class Trainer:
             raise ValueError("steps must be None: all rows are evaluated. Pass fewer rows instead.")
         batch_size = checked_batch_size(batch_size)
         shown = progress.mode(verbose)
+        chosen = as_list(callbacks)
         with self.model.use:
-            data = self._data(x, y, sample_weight)
+            data, shape = self._data(x, y, sample_weight)
+            self._network(shape)
             batch_size = min(batch_size, len(data.x))
-            chosen = as_list(callbacks)
             moved = None
             if shown:
                 bar = progress.ProgressBar(shown, len(data.x), batch_size, lambda done: {})
@@ -625,9 +681,36 @@ class Trainer:
         return {
             "optimizer": serialize(self.optimizer),
             "loss": serialize(self.loss),
-            "metrics": [metrics.describe(metric) for metric in self.metrics],
+            "metrics": [metrics_module.describe(metric) for metric in self.metrics],
             "backend": self.backend,
         }
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished, over all fits."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch = _checked_total("epoch", value)
+
+    @property
+    def epochs_shuffled(self) -> int:
+        """Place in the random stream: the number of shuffles made."""
+        return self._epochs_shuffled
+
+    @epochs_shuffled.setter
+    def epochs_shuffled(self, value: int) -> None:
+        self._epochs_shuffled = _checked_total("epochs_shuffled", value)
+
+    @property
+    def warns_of_dead_units(self) -> bool:
+        """Whether `fit` is to look for dead layers when weights do not move."""
+        return self._warns_of_dead_units
+
+    @warns_of_dead_units.setter
+    def warns_of_dead_units(self, value: bool) -> None:
+        self._warns_of_dead_units = bool(value)
 
     @property
     def iterations(self) -> int:
@@ -636,7 +719,9 @@ class Trainer:
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        self._network().step = value
+        checked = _checked_total("iterations", value)
+        with self.model.use:
+            self._network().step = checked
 
     @property
     def slots(self) -> dict[str, list[arrays.Floats]]:
@@ -652,17 +737,20 @@ class Trainer:
         ------
         ValueError
             Other names, numbers or shapes than those of `slots`.
+        RuntimeError
+            The model is being trained by another thread.
         """
-        own = self.slots
-        if set(slots) != set(own):
-            raise ValueError(
-                f"slots must be {sorted(own)}, those of rule {self._rule!r}, got {sorted(slots)}."
+        with self.model.use:
+            own = self.slots
+            if set(slots) != set(own):
+                raise ValueError(
+                    f"slots must be {sorted(own)}, those of rule {self._rule!r}, got {sorted(slots)}."
+                )
+            arrays.assign(
+                [tensor for name in own for tensor in own[name]],
+                [value for name in own for value in slots[name]],
+                f"optimizer rule {self._rule!r}",
             )
-        arrays.assign(
-            [tensor for name in own for tensor in own[name]],
-            [value for name in own for value in slots[name]],
-            f"optimizer rule {self._rule!r}",
-        )
 
     def state(self) -> dict[str, int]:
         """Epochs finished and place in the random stream."""
@@ -670,8 +758,9 @@ class Trainer:
 
     def set_state(self, state: Mapping[str, int]) -> None:
         """Put back what `state` gave."""
-        self.epoch = int(state["epoch"])
-        self.epochs_shuffled = int(state["epochs_shuffled"])
+        epoch, shuffled = (_checked_total(name, state[name]) for name in ("epoch", "epochs_shuffled"))
+        with self.model.use:
+            self._epoch, self._epochs_shuffled = epoch, shuffled
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that pickle and deepcopy need to make an equal trainer for an equal model."""
@@ -695,6 +784,11 @@ class Trainer:
             trainer.iterations = snapshot["iterations"]
         return trainer
 
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "copy.copy of a trainer would have to share the model with it. Use copy.deepcopy(model.trainer)."
+        )
+
     def __reduce__(self) -> tuple[Callable[[Sequential], Trainer], tuple[Sequential]]:
         return _trainer_of, (self.model,)
 
@@ -703,15 +797,6 @@ def _trainer_of(model: Sequential) -> Trainer:
     assert model.trainer is not None
     model.trainer._held = model
     return model.trainer
-
-
-def _metric_list(given: Iterable[object] | str | None) -> list[metrics.Metric]:
-    if given is None:
-        return []
-    return [
-        metrics.get(metric)
-        for metric in ([given] if isinstance(given, str) or not isinstance(given, Iterable) else given)
-    ]
 
 
 def _result(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
@@ -732,6 +817,14 @@ def _check_count(name: str, value: int, least: int) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}.")
     return int(value)
+
+
+def _checked_total(name: str, value: int) -> int:
+    """A number of epochs or updates, as a model file can hold it."""
+    total = _check_count(name, value, 0)
+    if total > LARGEST_TOTAL:
+        raise ValueError(f"{name} must be at most 2**53, got {value!r}.")
+    return total
 
 
 def _validation_epochs(frequency: int | Collection[int]) -> Callable[[int], bool]:
