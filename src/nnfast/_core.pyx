@@ -738,8 +738,7 @@ cdef class Net:
         cdef Py_ssize_t l
         if len(flags) != len(self.frozen):
             raise ValueError(f"frozen: expected one flag for each of {len(self.frozen)} layers with a kernel, received {len(flags)}")
-        if self.busy == getpid():
-            raise RuntimeError("frozen: the network is being trained or evaluated; set it between two batches")
+        self.require_idle("frozen")
         for l in range(self.net.depth):
             if self.net.layers[l].dense:
                 self.net.layers[l].frozen = flags.pop(0)
