@@ -245,9 +245,8 @@ def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -
     """
     rows: list[str] = []
     for metric in metrics:
-        row = metric.row
+        row = _accuracy(loss, outputs) if isinstance(metric, _Accuracy) else metric.row
         if isinstance(metric, _Accuracy):
-            row = _accuracy(loss, outputs)
             if outputs == 1 and _core.LOSSES[loss.name] is None and activation != "sigmoid":
                 warn(
                     f"metric {metric.name!r} of one output under loss {loss.name!r} asks on which side of "
