@@ -1,7 +1,7 @@
 /* Activations: value and slope side by side, one row each.
  *
- * A slope is a function of the output a, not of z: that is what is kept from the forward pass. To add one, write its two lines and its row;
- * then its line in reference.py and its public name in activations.py. */
+ * A slope is a function of the output a, not of z: that is what is kept from the forward pass. To add one,
+ * write its two lines and its row; then its line in reference.py and its public name in activations.py. */
 
 #ifndef NN_ACTIVATION_H
 #define NN_ACTIVATION_H
@@ -9,31 +9,38 @@
 #include "kernels.h"
 #include "vmath.h"
 
-enum { FINISH_STORE, FINISH_RELU, FINISH_SGD, FINISH_GATE }; /* what a tile in dense.h can do with its accumulators */
+enum {
+    FINISH_STORE,
+    FINISH_RELU,
+    FINISH_SGD,
+    FINISH_SLOPE
+}; /* what a tile in dense.h can do with its accumulators */
 
 /* An elementwise activation from value(z, p) and slope(a, p), p being the parameter in every lane. */
-#define ELEMENTWISE(NAME, VALUE, SLOPE)                                                                                     \
-    INLINE vec NAME##_value(vec z, vec p) {                                                                                 \
-        (void)p;                                                                                                            \
-        return VALUE;                                                                                                       \
-    }                                                                                                                       \
-    INLINE vec NAME##_slope(vec a, vec p) {                                                                                 \
-        (void)a;                                                                                                            \
-        (void)p;                                                                                                            \
-        return SLOPE;                                                                                                       \
-    }                                                                                                                       \
-    static void NAME##_forward(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) {                                    \
-        const ptrdiff_t size = rows * n;                                                                                    \
-        const vec p = vset(parameter);                                                                                      \
-        FOR_WORDS(size, vstore_part(a + i, NAME##_value(vload_part(a + i, PART, tail), p) + 0.0f, PART, tail););            \
-    }                                                                                                                       \
-    static void NAME##_backward(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) { \
-        const ptrdiff_t size = rows * n;                                                                                    \
-        const vec p = vset(parameter);                                                                                      \
-        FOR_WORDS(size, {                                                                                                   \
-            const vec slope = NAME##_slope(vload_part(a + i, PART, tail), p);                                               \
-            vstore_part(dz + i, vload_part(da + i, PART, tail) * slope + 0.0f, PART, tail);                                 \
-        });                                                                                                                 \
+#define ELEMENTWISE(NAME, VALUE, SLOPE)                                                                    \
+    INLINE vec NAME##_value(vec z, vec p) {                                                                \
+        (void)p;                                                                                           \
+        return VALUE;                                                                                      \
+    }                                                                                                      \
+    INLINE vec NAME##_slope(vec a, vec p) {                                                                \
+        (void)a;                                                                                           \
+        (void)p;                                                                                           \
+        return SLOPE;                                                                                      \
+    }                                                                                                      \
+    static void NAME##_forward(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) {                   \
+        const ptrdiff_t size = rows * n;                                                                   \
+        const vec p = vset(parameter);                                                                     \
+        FOR_WORDS(size,                                                                                    \
+                  vstore_part(a + i, NAME##_value(vload_part(a + i, PART, tail), p) + 0.0f, PART, tail);); \
+    }                                                                                                      \
+    static void NAME##_backward(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n,   \
+                                float parameter) {                                                         \
+        const ptrdiff_t size = rows * n;                                                                   \
+        const vec p = vset(parameter);                                                                     \
+        FOR_WORDS(size, {                                                                                  \
+            const vec slope = NAME##_slope(vload_part(a + i, PART, tail), p);                              \
+            vstore_part(dz + i, vload_part(da + i, PART, tail) * slope + 0.0f, PART, tail);                \
+        });                                                                                                \
     }
 
 /* z < 0 ? 0 : z keeps NaN, where max(z, 0) may lose it. The slope at 0 is 0. */
@@ -71,7 +78,8 @@ static void softmax_forward(float *a, ptrdiff_t rows, ptrdiff_t n, float paramet
 }
 
 /* dz = a (da - sum_k da_k a_k) */
-static void softmax_backward(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n, float parameter) {
+static void softmax_backward(float *dz, const float *da, const float *a, ptrdiff_t rows, ptrdiff_t n,
+                             float parameter) {
     (void)parameter;
     for (ptrdiff_t r = 0; r < rows; r++, dz += n, da += n, a += n) {
         float dot = 0.0f;
@@ -86,8 +94,16 @@ static void softmax_backward(float *dz, const float *da, const float *a, ptrdiff
 
 static const nn_activation activation_table[] = {
     {.name = "linear", .fused = FINISH_STORE, .forward = linear_forward, .backward = linear_backward},
-    {.name = "relu", .fused = FINISH_RELU, .gates = true, .forward = relu_forward, .backward = relu_backward},
-    {.name = "sigmoid", .has_parameter = true, .parameter = 1.0f, .forward = sigmoid_forward, .backward = sigmoid_backward},
+    {.name = "relu",
+     .fused = FINISH_RELU,
+     .relu_slope = true,
+     .forward = relu_forward,
+     .backward = relu_backward},
+    {.name = "sigmoid",
+     .has_parameter = true,
+     .parameter = 1.0f,
+     .forward = sigmoid_forward,
+     .backward = sigmoid_backward},
     {.name = "tanh", .forward = tanh_forward, .backward = tanh_backward},
     {.name = "softmax", .whole_row = true, .forward = softmax_forward, .backward = softmax_backward},
     {.name = NULL},

@@ -1,4 +1,5 @@
-/* Which instruction set this machine runs, and the floating-point mode around native calls. The only file that asks the processor. */
+/* Which instruction set this machine runs, and the floating-point mode around native calls. The only file
+ * that asks the processor. */
 
 #include "kernels.h"
 
@@ -9,13 +10,15 @@ extern const nn_kernels nn_kernels_portable;
 #if defined(__x86_64__)
 extern const nn_kernels nn_kernels_avx512, nn_kernels_avx2;
 
-/* The compiler's builtins ask CPUID and, by XGETBV, whether the operating system saves the registers. BMI and POPCNT came before AVX2 or with it. */
+/* The compiler's builtins ask CPUID and, by XGETBV, whether the operating system saves the registers. BMI and
+ * POPCNT came before AVX2 or with it. */
 static bool runs_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("popcnt");
 }
 static bool runs_avx512(void) {
-    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw");
+    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 }
 #endif
 
@@ -39,8 +42,8 @@ const nn_kernels *nn_kernels_select(const char *force) {
     return NULL;
 }
 
-/* Denormals cost a hundred cycles each, and Adam's slots decay into them. Flush-to-zero and denormals-are-zero, for this thread, for the time of a
- * call. */
+/* Denormals cost a hundred cycles each, and Adam's slots decay into them. Flush-to-zero and
+ * denormals-are-zero, for this thread, for the time of a call. */
 #if defined(__x86_64__)
 #define FLUSH 0x8040u /* MXCSR: FTZ, DAZ */
 static uint32_t mode_get(void) { return __builtin_ia32_stmxcsr(); }

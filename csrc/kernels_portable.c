@@ -1,5 +1,6 @@
-/* The kernels for any machine: NEON on aarch64; elsewhere four floats at a time in the compiler's own vector arithmetic, which is SSE2 on x86-64. The
- * latter has no fused multiply-add, and is the one set whose results differ in the last bits. */
+/* The kernels for any machine: NEON on aarch64; elsewhere four floats at a time in the compiler's own vector
+ * arithmetic, which is SSE2 on x86-64. The latter has no fused multiply-add, and is the one set whose results
+ * differ in the last bits. */
 
 #include "kernels.h"
 

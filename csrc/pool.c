@@ -31,13 +31,13 @@ typedef char nn_cpus; /* nothing is known about them */
 #endif
 
 /* A worker. It waits for a task of its own: those that a task has no use for sleep on. */
-typedef struct nn_worker {
+typedef struct nn_thread {
     _Alignas(2 * 64) atomic_uint tasks; /* how many it was given; it waits for the next one */
     pthread_t id;
     /* changed by who has the lock: */
     pthread_cond_t wake;
     bool asleep;
-} nn_worker;
+} nn_thread;
 
 static struct {
     pthread_mutex_t lock;
@@ -47,7 +47,7 @@ static struct {
     int threads;        /* of the current task */
     nn_task task;
     void *context;
-    nn_worker of[NN_MAX_THREADS]; /* of[i] is thread i + 1 */
+    nn_thread of[NN_MAX_THREADS]; /* of[i] is thread i + 1 */
     nn_cpus allowed;              /* where the last caller might run, and so its workers; changed by who has the lock */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -73,7 +73,7 @@ static void come_back(void) {}
 #endif
 
 static void *work(void *argument) {
-    nn_worker *self = argument;
+    nn_thread *self = argument;
     const int thread = (int)(self - pool.of) + 1;
     for (unsigned seen = 0;; seen++) {
         int spins = 0;
@@ -114,7 +114,7 @@ static void hire(int wanted) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.workers < wanted) {
-        nn_worker *worker = &pool.of[pool.workers];
+        nn_thread *worker = &pool.of[pool.workers];
         worker->wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
         worker->asleep = false;
         atomic_store(&worker->tasks, 0);

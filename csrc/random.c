@@ -12,12 +12,12 @@ static inline uint64_t mix(uint64_t z) {
     return z ^ (z >> 31);
 }
 
-static uint64_t key_of(uint64_t seed, uint64_t stream) { return mix(mix(seed + GAMMA) ^ mix(stream * GAMMA + 0x632be59bd9b4e019u)); }
+uint64_t nn_random_key(uint64_t seed, uint64_t stream) { return mix(mix(seed + GAMMA) ^ mix(stream * GAMMA + 0x632be59bd9b4e019u)); }
 
 static inline double unit(uint64_t word) { return (double)(word >> 11) * 0x1p-53; }
 
 void nn_random_uniform(double *out, ptrdiff_t n, uint64_t seed, uint64_t stream) {
-    const uint64_t key = key_of(seed, stream);
+    const uint64_t key = nn_random_key(seed, stream);
     for (ptrdiff_t i = 0; i < n; i++) out[i] = unit(mix(key + (uint64_t)(i + 1) * GAMMA));
 }
 
@@ -89,7 +89,7 @@ static inline void swap(uint32_t *order, ptrdiff_t i, ptrdiff_t j) {
 }
 
 void nn_random_shuffle(uint32_t *order, ptrdiff_t n, uint64_t seed, uint64_t epoch) {
-    const uint64_t key = key_of(seed, NN_SHUFFLE_STREAM + epoch);
+    const uint64_t key = nn_random_key(seed, NN_SHUFFLE_STREAM + epoch);
     uint64_t counter = key, spare = key ^ 0xd1b54a32d192ed03u; /* where rejected words are drawn again */
     for (ptrdiff_t i = 0; i < n; i++) order[i] = (uint32_t)i;
     for (ptrdiff_t i = n - 1; i > 0; i -= 2) { /* Fisher-Yates; one 64-bit word serves two places */

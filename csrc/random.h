@@ -12,6 +12,9 @@
 
 #define NN_SHUFFLE_STREAM ((uint64_t)1 << 32)
 
+/* The key of one stream of many. */
+uint64_t nn_random_key(uint64_t seed, uint64_t stream);
+
 /* n words of one stream as doubles in [0, 1) with 53 bits. */
 void nn_random_uniform(double *out, ptrdiff_t n, uint64_t seed, uint64_t stream);
 

@@ -1,18 +1,21 @@
 /* Elementary functions on vector words: exp, log, log1p, tanh, sigmoid.
  *
- * Each states its largest error in ULP, measured over all floats of its domain by `tests/kernels/test_vmath.py` against double. They are written in
- * fused multiply-adds and integer arithmetic only, so that every instruction set with FMA gives the same bits. Results below the
- * smallest normal number are zero (the engine runs with denormals off). NaN stays NaN. */
+ * Each states its largest error in ULP, measured over all floats of its domain by
+ * `tests/kernels/test_vmath.py` against double. They are written in fused multiply-adds and integer
+ * arithmetic only, so that every instruction set with FMA gives the same bits. Results below the smallest
+ * normal number are zero (the engine runs with denormals off). NaN stays NaN. */
 
 #ifndef NN_VMATH_H
 #define NN_VMATH_H
 
 #include "vec.h"
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2)/2. ln 2 in two parts after Cody and Waite, the high one with 9 trailing zeros, so
- * that n * high is exact; polynomial: minimax of degree 6 for exp on that interval (Cephes expf). Error: below 1.2 ULP. */
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2)/2. ln 2 in two parts after Cody and Waite, the high
+ * one with 9 trailing zeros, so that n * high is exact; polynomial: minimax of degree 6 for exp on that
+ * interval (Cephes expf). Error: below 1.2 ULP. */
 INLINE vec vexp(vec x) {
-    const vec magic = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits */
+    const vec magic = vset(
+        12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits */
     const vec shifted = vfma(x, vset(1.44269504088896341f), magic);
     const vec n = shifted - magic;
     const ivec k = (ivec)shifted - (ivec)magic;
@@ -32,7 +35,8 @@ INLINE vec vexp(vec x) {
     return vselect((ivec)(x != x), x, p);
 }
 
-/* log(x), x = 2^e m with m in [sqrt(1/2), sqrt(2)); polynomial in m - 1 (Cephes logf). Error: below 1.0 ULP. log(0) = -inf, log(x < 0) = NaN. */
+/* log(x), x = 2^e m with m in [sqrt(1/2), sqrt(2)); polynomial in m - 1 (Cephes logf). Error: below 1.0 ULP.
+ * log(0) = -inf, log(x < 0) = NaN. */
 INLINE vec vlog(vec x) {
     ivec e = (((ivec)x >> 23) & 0xff) - 126;
     vec m = (vec)(((ivec)x & 0x007fffff) | 0x3f000000); /* in [1/2, 1) */
@@ -68,7 +72,8 @@ INLINE vec vlog1p(vec u) {
 /* 1 / (1 + exp(-x)). Error: below 2.5 ULP; below -87.3, where it would be denormal, 0. */
 INLINE vec vsigmoid(vec x) { return 1.0f / (1.0f + vexp(-x)); }
 
-/* tanh(x): an odd polynomial for |x| < 0.625 (Cephes tanhf), else 1 - 2 / (exp(2 |x|) + 1) with the sign of x. Error: below 1.5 ULP. */
+/* tanh(x): an odd polynomial for |x| < 0.625 (Cephes tanhf), else 1 - 2 / (exp(2 |x|) + 1) with the sign of
+ * x. Error: below 1.5 ULP. */
 INLINE vec vtanh(vec x) {
     const vec size = vabs(x);
     const vec square = x * x;

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net.h"
+#include "memory.h"
 #include "random.h"
+#include "run.h"
 
 enum { ROWS = 300, INPUTS = 150, OUTPUTS = 10, EPOCHS = 3 };
 
@@ -29,33 +30,73 @@ static float x[ROWS * INPUTS], full[ROWS * INPUTS], value[ROWS * INPUTS], out[RO
 static int32_t y[ROWS], column[ROWS * INPUTS];
 static int64_t row_start[ROWS + 1];
 
-/* Trains a net of `depth` layers with batches of every size on `data`, in one way; the hash of all parameters and predictions, or 0. */
-static uint64_t train(const nn_kernels *kernels, const nn_data *data, nn_way way, const nn_loss *loss, const nn_rule *rule, const nn_layer *layers,
-                      int depth, double *loss_sum) {
-    const double hyper[4] = {0.001, 0.9, 0.999, 1e-7};
+/* A net, and how it is trained. */
+typedef struct contestant {
+    const nn_kernels *kernels;
+    const nn_op *ops;
+    int count;
+    const nn_loss *loss;
+    const nn_rule *rule;
+} contestant;
+
+static nn_net *net_new(const contestant *c, nn_schedule schedule) {
     static double draw[1 << 16];
+    nn_net *net = nn_net_new(c->kernels, c->ops, c->count, INPUTS);
+    if (!net || net->size > 1 << 16) return NULL;
+    nn_compilation compilation = {.loss = c->loss, .rule = c->rule};
+    for (int s = 0; s < NN_MAX_SLOTS && c->rule->slots[s]; s++) compilation.slots[s] = nn_alloc((size_t)net->size * sizeof(float));
+    nn_net_compile(net, &compilation);
+    net->schedule_choice = schedule;
+    net->weights.w = nn_alloc((size_t)net->size * sizeof(float));
+    nn_random_normal(draw, net->size, 1, 2);
+    for (ptrdiff_t i = 0; i < net->size; i++) net->weights.w[i] = (float)(0.1 * draw[i]);
+    return net;
+}
+
+static void net_free(nn_net *net) {
+    for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(net->weights.slots[s]);
+    nn_free(net->weights.w);
+    nn_net_free(net);
+}
+
+/* Trains with batches of every size on `data`, by one schedule; the hash of all parameters and predictions, or 0. */
+static uint64_t train(const contestant *c, const nn_data *data, nn_schedule schedule, double *loss_sum) {
+    const double hyper[4] = {0.001, 0.9, 0.999, 1e-7};
+    const nn_steps steps = {.stop = ROWS, .hyper = hyper, .totals = loss_sum};
     uint64_t hash = 1469598103934665603u;
+    nn_run *run = nn_run_new();
     for (int batch_size = 1; batch_size <= ROWS; batch_size = batch_size * 4 + 3) {
-        nn_net *net = nn_net_new(kernels, layers, depth, INPUTS);
-        float *slots[NN_MAX_SLOTS] = {NULL};
+        nn_net *net = net_new(c, schedule);
         int64_t batches;
-        if (!net || net->size > 1 << 16) return 0;
-        for (int s = 0; s < NN_MAX_SLOTS && rule->slots[s]; s++) {
-            if (!(slots[s] = nn_alloc((size_t)net->size * sizeof(float)))) return 0;
-        }
-        if (nn_net_compile(net, loss, false, rule, NULL, 0, slots) != NN_OK) return 0;
-        net->way_choice = way;
-        nn_random_normal(draw, net->size, 1, 2);
-        for (ptrdiff_t i = 0; i < net->size; i++) net->params[i] = (float)(0.1 * draw[i]);
+        if (!net || nn_run_prepare(run, net, data, (nn_purpose){.train = true, .batch_size = batch_size}) != NN_OK) return 0;
         for (int epoch = 0; epoch < EPOCHS; epoch++) {
-            if (nn_train(net, data, NULL, 0, ROWS, batch_size, hyper, loss_sum, NULL, NULL, &batches) != NN_OK) return 0;
+            if (nn_run_step(run, &steps, &batches) != NN_OK) return 0;
         }
-        if (nn_evaluate(net, data, loss_sum, NULL, NULL) != NN_OK || nn_predict(net, out, data, NULL, NULL) != NN_OK) return 0;
-        hash = hash_floats(hash_floats(hash, net->params, net->size), out, ROWS * layers[depth - 1].outputs);
-        nn_net_free(net);
-        for (int s = 0; s < NN_MAX_SLOTS; s++) nn_free(slots[s]);
+        if (nn_run_prepare(run, net, data, (nn_purpose){.batch_size = batch_size}) != NN_OK) return 0;
+        if (nn_run_step(run, &steps, &batches) != NN_OK || nn_predict(net, out, data, NULL, NULL) != NN_OK) return 0;
+        hash = hash_floats(hash_floats(hash, net->weights.w, net->size), out, ROWS * nn_net_outputs(net));
+        net_free(net);
     }
+    nn_run_free(run);
     return hash;
+}
+
+/* The same by every schedule, on all these data, with each fast path turned off in turn: complains of other bits. */
+static bool agrees(const contestant *c, const nn_data *const *data, int count, uint64_t hash, double loss_sum) {
+    char list[32] = "";
+    for (int path = -1; path < NN_PATHS; path++) {
+        if (path >= 0) snprintf(list, sizeof list, "-%s", nn_paths[path].name);
+        nn_set_paths(list);
+        for (int i = 0; i < count * NN_SCHEDULES; i++) {
+            const nn_schedule schedule = (nn_schedule)(i % NN_SCHEDULES);
+            double again = 0.0;
+            if (train(c, data[i / NN_SCHEDULES], schedule, &again) == hash && again == loss_sum) continue;
+            fprintf(stderr, "data %d, %s, paths %s: other bits\n", i / NN_SCHEDULES, nn_schedule_names[schedule], list);
+            return false;
+        }
+    }
+    nn_set_paths("");
+    return true;
 }
 
 int main(int count, char **arguments) {
@@ -85,36 +126,33 @@ int main(int count, char **arguments) {
             column[row_start[r + 1]++] = i;
         }
     }
-    const nn_layer layers[3] = {
-        {.outputs = 129, .activation = relu, .dense = true, .bias = true},
-        {.outputs = 33, .activation = tanh, .dense = true, .bias = true},
-        {.outputs = OUTPUTS, .activation = softmax, .dense = true, .bias = true},
+    const nn_op_kind *const dense = nn_op_kinds(0), *const dropout = nn_op_kinds(2);
+    const nn_op deep[3] = {
+        {.kind = dense, .input = NN_INPUT, .outputs = 129, .activation = relu, .bias = true, .trainable = true},
+        {.kind = dense, .input = 0, .outputs = 33, .activation = tanh, .bias = true, .trainable = true},
+        {.kind = dense, .input = 1, .outputs = OUTPUTS, .activation = softmax, .bias = true, .trainable = true},
     };
-    const nn_data dense = {.x = x, .y = {.labels = y}, .n = ROWS};
-    const nn_data sparse = {.csr = {row_start, column, value}, .y = {.labels = y}, .n = ROWS};
-    const nn_layer headed[2] = {
-        {.outputs = 129, .activation = relu, .dense = true, .bias = true},
-        {.outputs = 1, .activation = kernels->activations, .dense = true, .bias = true},
+    const nn_op regression[2] = {
+        {.kind = dense, .input = NN_INPUT, .outputs = 129, .activation = relu, .bias = true, .trainable = true},
+        {.kind = dense, .input = 0, .outputs = 1, .activation = kernels->activations, .bias = true, .trainable = true},
     };
-    const nn_data regression = {.x = full, .y = {.values = number}, .n = ROWS};
-    double loss_sum = 0.0;
+    const nn_op dropped[3] = {
+        {.kind = dense, .input = NN_INPUT, .outputs = 129, .activation = relu, .bias = true, .trainable = true},
+        {.kind = dropout, .input = 0, .outputs = 129, .activation = kernels->activations, .dropout = nn_dropout_of(0.3), .seed = 5},
+        {.kind = dense, .input = 1, .outputs = OUTPUTS, .activation = softmax, .bias = true, .trainable = true},
+    };
+    const nn_data zeros = {.x = x, .y = {.labels = y}, .n = ROWS}, csr = {.csr = {row_start, column, value}, .y = {.labels = y}, .n = ROWS};
+    const nn_data numbers = {.x = full, .y = {.values = number}, .n = ROWS};
+    const contestant nets[3] = {
+        {kernels, deep, 3, loss, adam}, {kernels, regression, 2, squares, adam}, {kernels, dropped, 3, loss, adam}};
+    const nn_data *const data[3][2] = {{&zeros, &csr}, {&numbers}, {&zeros, &csr}};
     nn_set_num_threads(3);
-    const uint64_t hash = train(kernels, &dense, NN_ALONE, loss, adam, layers, 3, &loss_sum);
-    if (!hash) return fprintf(stderr, "training failed\n"), 1;
-    for (int way = 0; way < NN_WAYS; way++) {
-        const nn_data *both[2] = {&dense, &sparse};
-        for (int i = 0; i < 2; i++) {
-            double again = 0.0;
-            if (train(kernels, both[i], (nn_way)way, loss, adam, layers, 3, &again) != hash || again != loss_sum) {
-                return fprintf(stderr, "%s rows and %s give other bits\n", i ? "sparse" : "dense", nn_way_names[way]), 1;
-            }
-        }
+    for (int i = 0; i < 3; i++) {
+        double loss_sum = 0.0;
+        const uint64_t hash = train(&nets[i], data[i][0], NN_SERIAL, &loss_sum);
+        if (!hash) return fprintf(stderr, "training failed\n"), 1;
+        if (!agrees(&nets[i], data[i], data[i][1] ? 2 : 1, hash, loss_sum)) return 1;
+        printf("%016llx %.17g\n", (unsigned long long)hash, loss_sum);
     }
-    double headed_sum = 0.0, again = 0.0;
-    const uint64_t headed_hash = train(kernels, &regression, NN_ALONE, squares, adam, headed, 2, &headed_sum);
-    if (train(kernels, &regression, NN_MANY, squares, adam, headed, 2, &again) != headed_hash || again != headed_sum) {
-        return fprintf(stderr, "workers that own columns give other bits\n"), 1;
-    }
-    printf("%016llx %.17g %016llx %.17g\n", (unsigned long long)hash, loss_sum, (unsigned long long)headed_hash, headed_sum);
     return 0;
 }

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .graph import Op
+
 Float32 = NDArray[np.float32]
 Progress = Callable[[int], object] | None
 
@@ -14,8 +16,11 @@ ACTIVATIONS: dict[str, float | None]
 LOSSES: dict[str, str | None]
 """Name -> the activation whose logits it fuses with."""
 METRICS: tuple[str, ...]
-WAYS: tuple[str, ...]
-"""How a net may be trained: by one worker, or by many."""
+SCHEDULES: tuple[str, ...]
+"""Who works on a step: worker 0 alone, or all."""
+OP_KINDS: tuple[str, ...]
+PATHS: dict[str, str]
+"""Fast path -> what it does."""
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 """Update rule -> names of its hyperparameters, names of its slots."""
 
@@ -23,6 +28,10 @@ def available_instruction_sets() -> tuple[str, ...]: ...
 def instruction_set() -> str: ...
 def set_instruction_set(name: str) -> None:
     """Of nets made and kernels called from now on; "" is the widest. ValueError if this machine cannot run it."""
+
+def set_paths(names: str) -> None:
+    """Turns fast paths off, of runs prepared from now on: "-skip_zeros,-few_rows"; "" turns all on. The environment's NNFAST_PATHS is taken at
+    import. Changes no bit. ValueError for an unknown name."""
 
 def num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
@@ -49,9 +58,6 @@ class SparseRows:
     def toarray(self, rows: Sequence[int] | NDArray[np.integer[Any]] | None = None) -> Float32:
         """All rows, or these, as a dense array: for tests and the reference."""
 
-class Prepared:
-    """What `Net.prepare` made."""
-
 class Exclusive:
     """Who may work on a network: one thread at a time, one fit at a time. Predictions need not ask.
 
@@ -72,18 +78,42 @@ class Fit:
     def __enter__(self) -> None: ...
     def __exit__(self, *error: object) -> None: ...
 
-class Net:
-    """A dense network in native memory; a layer is (units, activation, its parameter, has_kernel, use_bias)."""
+class Run:
+    """A network over some data, checked and planned once for any number of steps. Its memory, and what was measured of its schedules, go to the next
+    run of the network that is prepared after it is gone."""
 
-    def __init__(self, input_size: int, layers: Sequence[tuple[int, str, float, bool, bool]]) -> None: ...
+    @property
+    def ns_per_row(self) -> dict[str, float]:
+        """Nanoseconds that a row has been measured to take by each schedule; 0: not known yet."""
+    def explain(self) -> str:
+        """The plan: ops, passes and what workers share in each, fast paths taken and for each other one why not, memory."""
+    def step(
+        self,
+        order: NDArray[np.uint32] | None,
+        start: int,
+        stop: int,
+        hyper: Sequence[float],
+        totals: NDArray[np.float64],
+        progress: Progress,
+        rates: NDArray[np.float64] | None = None,
+        outputs: Float32 | None = None,
+    ) -> None:
+        """Steps over rows order[start:stop] in batches (without training: looks at rows [start, stop)); adds row losses and metrics of the steps
+        made to totals. rates: the learning rate of each step, in place of the first of hyper. outputs (stop - start, K): filled with what the network
+        gives for each row, of a run that keeps outputs."""
+
+class Net:
+    """A dense network in native memory, of ops from inputs to outputs."""
+
+    def __init__(self, input_size: int, ops: Sequence[Op]) -> None: ...
     @property
     def instruction_set(self) -> str: ...
     @property
     def params(self) -> Float32:
-        """All parameters, flat and writable: per layer w (I,O), then b (O,), each on a cache line."""
+        """All parameters, flat and writable: per op b (O,), then w (I,O), each on a cache line."""
     @property
     def tensors(self) -> list[Float32]:
-        """Writable views: kernel (I,O), bias (O,) of each layer."""
+        """Writable views: kernel (I,O), bias (O,) of each op with weights."""
     def split(self, flat: Float32) -> list[Float32]:
         """The same views of any flat array of the size of `params`."""
     def compile(self, loss: str, from_logits: bool, rule: str, metrics: Sequence[str]) -> None: ...
@@ -95,33 +125,36 @@ class Net:
     @step.setter
     def step(self, value: int) -> None: ...
     @property
-    def frozen(self) -> list[bool]:
-        """Whether training leaves weights and slots as they are, for each layer with a kernel."""
-    @frozen.setter
-    def frozen(self, value: Sequence[bool]) -> None: ...
+    def trainable(self) -> list[bool]:
+        """Whether training changes weights and slots, for each op with weights; of runs prepared from now on."""
+    @trainable.setter
+    def trainable(self, values: Sequence[bool]) -> None: ...
     @property
     def skip_zeros(self) -> bool | None:
-        """Whether the zeros of the inputs are skipped in training: where they are many (None), wherever possible, never. Changes no bit."""
+        """Whether the zeros of the inputs are skipped in training: where they are many (None), wherever possible, never. Of runs prepared from now
+        on. Changes no bit."""
     @skip_zeros.setter
     def skip_zeros(self, value: bool | None) -> None: ...
     @property
-    def way(self) -> str | None:
-        """How workers train together, a name in WAYS, as long as a step is worth several; None: in the way that is measured to be the fastest.
-        Changes no bit."""
-    @way.setter
-    def way(self, value: str | None) -> None: ...
-    @property
-    def pace(self) -> dict[str, float]:
-        """Nanoseconds that a row has been measured to take in each way, for steps of the last kind; 0: not known yet."""
+    def schedule(self) -> str | None:
+        """Who works on a step that is worth several workers, a name in SCHEDULES; None: whichever is measured to be the faster. Changes no bit."""
+    @schedule.setter
+    def schedule(self, value: str | None) -> None: ...
     def prepare(
-        self, x: Float32 | SparseRows, y: NDArray[np.generic], sample_weight: Float32 | None
-    ) -> Prepared:
-        """These data, checked once for any number of calls of `train` and `evaluate`, which take them as x, with None for y and sample_weight.
-        Labels are copied, as each decides what memory is read; the other arrays are not. It serves networks of the same sizes and kind of loss."""
+        self,
+        x: Float32 | SparseRows,
+        y: NDArray[np.generic],
+        sample_weight: Float32 | None,
+        batch_size: int,
+        train: bool = True,
+        keeps_outputs: bool = False,
+    ) -> Run:
+        """These data, checked and planned once. Labels are copied, as each decides what memory is read; the other arrays are not.
+        A batch_size above the number of rows is that number."""
     def train(
         self,
-        x: Float32 | SparseRows | Prepared,
-        y: NDArray[np.generic] | None,
+        x: Float32 | SparseRows,
+        y: NDArray[np.generic],
         sample_weight: Float32 | None,
         order: NDArray[np.uint32] | None,
         start: int,
@@ -131,12 +164,11 @@ class Net:
         totals: NDArray[np.float64],
         progress: Progress,
     ) -> None:
-        """Steps over rows order[start:stop] in batches; adds row losses and metrics of the steps made to totals.
-        A batch_size above the number of rows of x is that number."""
+        """`prepare`, and `Run.step` over rows order[start:stop]."""
     def evaluate(
         self,
-        x: Float32 | SparseRows | Prepared,
-        y: NDArray[np.generic] | None,
+        x: Float32 | SparseRows,
+        y: NDArray[np.generic],
         sample_weight: Float32 | None,
         totals: NDArray[np.float64],
         progress: Progress,

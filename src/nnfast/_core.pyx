@@ -55,25 +55,48 @@ cdef extern from "kernels.h" nogil:
         bint sparse
     ctypedef struct nn_step:
         float c[NN_MAX_HYPER]
+    ctypedef struct nn_weights:
+        float *w
+        float *slots[NN_MAX_SLOTS]
+    ctypedef struct nn_area:
+        ptrdiff_t rows, n, ldw, ldg
+    ctypedef struct nn_dropout:
+        pass
     ctypedef struct nn_rule:
         const char *name
         const char *hyper[NN_MAX_HYPER + 1]
         const char *slots[NN_MAX_SLOTS + 1]
         void (*prepare)(nn_step *, const double *, int64_t) noexcept nogil
-        void (*update)(float *, float **, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_step *, bint) noexcept nogil
+        void (*update)(const nn_weights *, float *, nn_area, const nn_step *, cbool) noexcept nogil
+    ctypedef struct nn_update:
+        const nn_rule *rule
+        const nn_step *step
+    ctypedef struct nn_dense:
+        const float *w
+        const float *b
+        ptrdiff_t I, O
+        const nn_activation *activation
+        float parameter
+    ctypedef struct nn_outer:
+        const float *dz
+        const float *x
+        ptrdiff_t R, I, O
+    ctypedef struct nn_slope:
+        const nn_activation *activation
+        float parameter
+        const float *a
     ctypedef struct nn_kernels:
         const char *name
         const nn_activation *activations
         const nn_loss *losses
         const nn_metric *metrics
         const nn_rule *rules
-        void (*dense_forward)(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float) noexcept nogil
-        void (*dense_dw)(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
-        void (*dense_dw_update)(float *, float **, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                                const nn_rule *, const nn_step *, float *) noexcept nogil
+        void (*dense_forward)(float *, const float *, const nn_dense *, ptrdiff_t) noexcept nogil
+        void (*dense_dw)(float *, const float *, const nn_outer *, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*dense_dw_update)(const nn_weights *, const float *, const nn_outer *, ptrdiff_t, ptrdiff_t, const nn_update *, float *) noexcept nogil
         ptrdiff_t dw_scratch
         void (*dense_db)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
-        void (*dense_dx)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const nn_activation *, float, const float *) noexcept nogil
+        void (*dense_dx)(float *, const float *, const float *, const nn_slope *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*transpose)(float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         cbool (*all_finite)(const float *, ptrdiff_t) noexcept nogil
         cbool (*math)(float *, const float *, ptrdiff_t, const char *) noexcept nogil
@@ -83,34 +106,39 @@ cdef extern from "kernels.h" nogil:
     uint32_t nn_float_mode_enter()
     void nn_float_mode_leave(uint32_t)
 
+cdef extern from "op.h" nogil:
+    const int NN_INPUT
+    ctypedef struct nn_op_kind:
+        const char *name
+        cbool has_weights, train_only
+    ctypedef struct nn_op:
+        const nn_op_kind *kind
+        int input
+        ptrdiff_t inputs, outputs
+        const nn_activation *activation
+        float parameter
+        cbool bias, trainable
+        nn_dropout dropout
+        uint64_t seed
+        ptrdiff_t w, b
+    const nn_op_kind *nn_op_kinds(int)
+    nn_dropout nn_dropout_of(double)
+
 cdef extern from "net.h" nogil:
     ctypedef enum nn_status:
         NN_OK, NN_NO_MEMORY, NN_NOT_FINITE, NN_INTERRUPTED, NN_FORKED, NN_TOO_MANY_STEPS
     const ptrdiff_t NN_MAX_SIZE
-    ctypedef struct nn_layer:
-        ptrdiff_t inputs, outputs
-        const nn_activation *activation
-        float parameter
-        bint dense, bias, frozen
-        ptrdiff_t w, b
-    ctypedef struct nn_shape:
-        ptrdiff_t batch_size
-    ctypedef struct nn_pace:
-        double *row_ns
     ctypedef struct nn_net:
-        ptrdiff_t depth, size
-        nn_layer *layers
-        float *params
-        float *slots[NN_MAX_SLOTS]
+        int count
+        nn_op *ops
+        ptrdiff_t size
+        nn_weights weights
         int64_t step
         ptrdiff_t metrics_count
         int skip_choice
-        int way_choice
-        uint64_t seen
-        nn_shape shape
-        nn_pace pace
-    enum: NN_WAYS
-    const char *nn_way_names[]
+        int schedule_choice
+    enum: NN_SCHEDULES
+    const char *nn_schedule_names[]
     ctypedef struct nn_csr:
         const int64_t *start
         const int32_t *index
@@ -121,18 +149,65 @@ cdef extern from "net.h" nogil:
         nn_targets y
         const float *weight
         ptrdiff_t n
-        uint64_t id
+    ctypedef struct nn_compilation:
+        const nn_loss *loss
+        cbool from_logits
+        const nn_rule *rule
+        float *slots[NN_MAX_SLOTS]
+        const nn_metric *metrics[NN_MAX_METRICS]
+        ptrdiff_t metrics_count
     ctypedef int (*nn_poll)(void *, int64_t) noexcept
-    nn_net *nn_net_new(const nn_kernels *, const nn_layer *, ptrdiff_t, ptrdiff_t)
+    nn_net *nn_net_new(const nn_kernels *, const nn_op *, int, ptrdiff_t)
     void nn_net_free(nn_net *)
-    nn_status nn_net_compile(nn_net *, const nn_loss *, bint, const nn_rule *, const nn_metric **, ptrdiff_t, float **)
-    void *nn_alloc(size_t)
-    void nn_free(void *)
-    nn_status nn_train(nn_net *, const nn_data *, const uint32_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double *, double *, nn_poll, void *, int64_t *)
-    nn_status nn_evaluate(nn_net *, const nn_data *, double *, nn_poll, void *)
+    void nn_net_compile(nn_net *, const nn_compilation *)
     void nn_set_num_threads(int)
     int nn_num_threads()
     nn_status nn_predict(const nn_net *, float *, const nn_data *, nn_poll, void *)
+
+cdef extern from "plan.h" nogil:
+    enum: NN_PARALLEL, NN_PATHS
+    ctypedef struct nn_plan:
+        pass
+    ctypedef struct nn_path:
+        const char *name
+        const char *what
+    const nn_path nn_paths[]
+    cbool nn_set_paths(const char *)
+    size_t nn_plan_explain(const nn_plan *, char *, size_t)
+
+cdef extern from "run.h" nogil:
+    ctypedef struct nn_tuner:
+        double *ns_per_row
+    ctypedef struct nn_run:
+        nn_data data
+        nn_plan *plans
+        nn_tuner tuner
+    ctypedef struct nn_purpose:
+        cbool train, keeps_outputs
+        ptrdiff_t batch_size
+    ctypedef struct nn_steps:
+        const uint32_t *order
+        ptrdiff_t start, stop
+        const double *hyper
+        const double *rates
+        double *totals
+        float *outputs
+        nn_poll poll
+        void *context
+    nn_run *nn_run_new()
+    void nn_run_free(nn_run *)
+    nn_status nn_run_prepare(nn_run *, nn_net *, const nn_data *, nn_purpose)
+    nn_status nn_run_step(nn_run *, const nn_steps *, int64_t *)
+
+cdef extern from "memory.h" nogil:
+    void *nn_alloc(size_t)
+    void nn_free(void *)
+
+cdef extern from "check.h" nogil:
+    ptrdiff_t nn_first_not_finite(const float *, ptrdiff_t)
+    ptrdiff_t nn_first_label_outside(const int32_t *, ptrdiff_t, ptrdiff_t)
+    ptrdiff_t nn_first_row_outside(const uint32_t *, ptrdiff_t, ptrdiff_t)
+    ptrdiff_t nn_first_row_disordered(const int64_t *, const int32_t *, ptrdiff_t, ptrdiff_t)
 
 cdef extern from "random.h" nogil:
     void nn_random_uniform(double *, ptrdiff_t, uint64_t, uint64_t)
@@ -152,49 +227,9 @@ cdef extern from *:
     #else
     #define NN_BUILD "release"
     #endif
-    /* The place of the first value that is not finite, or -1: a float is not finite where its exponent is all ones. */
-    static ptrdiff_t first_not_finite(const float *x, ptrdiff_t n) {
-        for (ptrdiff_t i = 0; i < n; i++) {
-            uint32_t bits;
-            memcpy(&bits, x + i, sizeof bits);
-            if ((bits & 0x7f800000u) == 0x7f800000u) return i;
-        }
-        return -1;
-    }
-    /* The place of the first integer outside [0, bound), or -1; and the same for rows. */
-    static ptrdiff_t first_outside(const int32_t *x, ptrdiff_t n, ptrdiff_t bound) {
-        for (ptrdiff_t i = 0; i < n; i++) {
-            if (x[i] < 0 || x[i] >= bound) return i;
-        }
-        return -1;
-    }
-    /* The first row of a CSR matrix whose entries do not lie in [0, inputs) in ascending order, or -1; and the most entries in a row. */
-    static ptrdiff_t first_row_disordered(const int64_t *start, const int32_t *index, ptrdiff_t rows, ptrdiff_t inputs) {
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            int64_t last = -1;
-            for (int64_t k = start[r]; k < start[r + 1]; k++) {
-                if (index[k] <= last || index[k] >= inputs) return r;
-                last = index[k];
-            }
-        }
-        return -1;
-    }
-    static ptrdiff_t first_row_outside(const uint32_t *x, ptrdiff_t n, ptrdiff_t bound) {
-        uint32_t largest = 0;
-        for (ptrdiff_t i = 0; i < n; i++) largest = x[i] > largest ? x[i] : largest;
-        if ((ptrdiff_t)largest < bound) return -1;
-        for (ptrdiff_t i = 0; i < n; i++) {
-            if ((ptrdiff_t)x[i] >= bound) return i;
-        }
-        return -1;
-    }
     """
     const char *NN_COMPILER
     const char *NN_BUILD
-    ptrdiff_t first_not_finite(const float *, ptrdiff_t) nogil
-    ptrdiff_t first_outside(const int32_t *, ptrdiff_t, ptrdiff_t) nogil
-    ptrdiff_t first_row_outside(const uint32_t *, ptrdiff_t, ptrdiff_t) nogil
-    ptrdiff_t first_row_disordered(const int64_t *, const int32_t *, ptrdiff_t, ptrdiff_t) nogil
 
 
 # Numbers. Those of Python have no end: each is compared with what C can hold before it gets there.
@@ -261,6 +296,16 @@ def set_instruction_set(name):
 set_instruction_set(os.environ.get("NNFAST_ISA", ""))
 
 
+def set_paths(names):
+    """Turns fast paths off: "-skip_zeros,-few_rows"; "" turns all on. See _core.pyi."""
+    if not nn_set_paths(names.encode("ascii", "replace")):
+        known = ", ".join("-" + nn_paths[i].name.decode() for i in range(NN_PATHS))
+        raise ValueError(f"paths (NNFAST_PATHS): expected some of {known}, with commas between, received {names!r}")
+
+
+set_paths(os.environ.get("NNFAST_PATHS", ""))
+
+
 def num_threads():
     return nn_num_threads()
 
@@ -319,15 +364,25 @@ cdef dict read_rules():
     return table
 
 
+cdef tuple read_op_kinds():
+    cdef list table = []
+    while nn_op_kinds(len(table)) != NULL:
+        table.append((<bytes> nn_op_kinds(len(table)).name).decode())
+    return tuple(table)
+
+
 ACTIVATIONS = read_activations()
 LOSSES = read_losses()
 METRICS = read_metrics()
 RULES = read_rules()
-WAYS = tuple(nn_way_names[i].decode() for i in range(NN_WAYS))
+SCHEDULES = tuple(nn_schedule_names[i].decode() for i in range(NN_SCHEDULES))
+PATHS = {nn_paths[i].name.decode(): nn_paths[i].what.decode() for i in range(NN_PATHS)}
+OP_KINDS = read_op_kinds()
 
 cdef dict activation_ids = {name: i for i, name in enumerate(ACTIVATIONS)}
 cdef dict loss_ids = {name: i for i, name in enumerate(LOSSES)}
 cdef dict metric_ids = {name: i for i, name in enumerate(METRICS)}
+cdef dict op_ids = {name: i for i, name in enumerate(OP_KINDS)}
 cdef dict rule_ids = {name: i for i, name in enumerate(RULES)}
 
 
@@ -410,7 +465,7 @@ cdef cnp.ndarray labels(object y, str name, Py_ssize_t rows, Py_ssize_t outputs)
     cdef const int32_t *given = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
     with nogil:
         memcpy(own, given, rows * sizeof(int32_t))
-        at = first_outside(own, rows, outputs)
+        at = nn_first_label_outside(own, rows, outputs)
     if at >= 0:
         raise ValueError(f"{name}: expected labels from 0 to {outputs - 1}, received {own[at]} in row {at}")
     return copy
@@ -465,7 +520,7 @@ cdef class SparseRows:
         self.csr.index = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> index)
         if self.csr.start[0] < 0 or self.csr.start[rows] > entries or (np.diff(start) < 0).any():
             raise ValueError(f"start: expected places from 0 to {entries} that do not descend, received {start[0]} to {start[rows]}")
-        at = first_row_disordered(self.csr.start, self.csr.index, rows, inputs)
+        at = nn_first_row_disordered(self.csr.start, self.csr.index, rows, inputs)
         if at >= 0:
             raise ValueError(f"index: expected ascending numbers from 0 to {inputs - 1} in each row, received others in row {at}; scipy's sum_duplicates() sorts them")
         self.start, self.index, self.value = start, index, value
@@ -497,21 +552,6 @@ cdef class SparseRows:
             for k in range(self.csr.start[row], self.csr.start[row + 1]):
                 dense[r, self.csr.index[k]] = self.csr.value[k]
         return out
-
-
-cdef uint64_t prepared_count = 0
-
-
-cdef class Prepared:
-    """Rows for training and evaluation, checked once for any number of calls. See `Net.prepare` in _core.pyi."""
-    cdef nn_data data
-    cdef tuple arrays  # that the memory belongs to
-    cdef Py_ssize_t inputs, outputs
-
-    def __cinit__(self):
-        global prepared_count
-        prepared_count += 1
-        self.data.id = prepared_count
 
 
 cdef object exclusives = weakref.WeakSet()
@@ -625,6 +665,24 @@ cdef int poll(void *context, int64_t rows) noexcept nogil:
     return 0
 
 
+cdef int fill_op(nn_op *row, int place, op, Py_ssize_t inputs) except -1:
+    """One op of a network, which reads `inputs` floats of a row."""
+    cdef str name = f"ops[{place}]"
+    row.kind = nn_op_kinds(row_id(op_ids, op.kind, f"{name}: kind"))
+    row.outputs = whole(op.units, f"{name}: units", 1, NN_MAX_SIZE)
+    if not row.kind.has_weights and row.outputs != inputs:
+        raise ValueError(f"{name}: expected units {inputs}, as a {op.kind} changes none, received {op.units}")
+    row.activation = &kernels.activations[row_id(activation_ids, op.activation, f"{name}: activation")]
+    row.parameter = op.parameter
+    row.bias = row.kind.has_weights and op.use_bias
+    row.trainable = True
+    if not 0.0 <= op.rate <= 1.0:
+        raise ValueError(f"{name}: expected a rate from 0 to 1, received {op.rate}")
+    row.dropout = nn_dropout_of(op.rate)
+    row.seed = key(0 if op.seed is None else op.seed, f"{name}: seed")
+    return 0
+
+
 cdef class Net:
     """A dense network in native memory. See _core.pyi."""
     cdef nn_net *net
@@ -632,37 +690,40 @@ cdef class Net:
     cdef const nn_loss *loss
     cdef const nn_rule *rule
     cdef list metrics
+    cdef Memory memory       # of the parameters
     cdef list slot_memory
-    cdef Exclusive busy  # held in train and evaluate
+    cdef int64_t compiled    # how often
+    cdef nn_run *spare[2]    # memory and tuner of the last run that is over, for evaluation and for training
+    cdef Exclusive busy      # held in train and evaluate
     cdef object __weakref__
 
-    def __cinit__(self, input_size, layers):
-        cdef list specs = list(layers)
-        cdef Py_ssize_t i, depth = len(specs), size
-        if input_size < 1 or depth < 1:
-            raise ValueError(f"Net: expected at least one input and one layer, received input_size={input_size}, {depth} layers")
-        size = whole(input_size, "input_size", 1, NN_MAX_SIZE)
+    def __cinit__(self, input_size, ops):
+        cdef list given = list(ops)
+        cdef int i, count = len(given)
+        cdef Py_ssize_t size = whole(input_size, "input_size", 1, NN_MAX_SIZE)
+        if count < 1:
+            raise ValueError(f"Net: expected at least one op, received {count}")
         self.busy = Exclusive()
         self.kernels = kernels
         self.metrics = []
         self.slot_memory = []
-        memory = bytearray(depth * sizeof(nn_layer))
+        memory = bytearray(count * sizeof(nn_op))
         cdef unsigned char[::1] room = memory
-        cdef nn_layer *rows = <nn_layer *> &room[0]
-        for i, (units, activation, parameter, has_kernel, use_bias) in enumerate(specs):
-            if units < 1 or (not has_kernel and units != size):
-                raise ValueError(f"layers[{i}]: expected units >= 1 (without kernel: {size}), received {units}")
-            rows[i].outputs = whole(units, f"layers[{i}]: units", 1, NN_MAX_SIZE)
-            rows[i].activation = &kernels.activations[row_id(activation_ids, activation, f"layers[{i}]: activation")]
-            rows[i].parameter = parameter
-            rows[i].dense = has_kernel
-            rows[i].bias = has_kernel and use_bias
-            size = rows[i].outputs
-        self.net = nn_net_new(kernels, rows, depth, whole(input_size, "input_size", 1, NN_MAX_SIZE))
+        cdef nn_op *rows = <nn_op *> &room[0]
+        for i, op in enumerate(given):
+            rows[i].input = whole(i - 1 if op.input is None else op.input, f"ops[{i}]: input", NN_INPUT, i - 1)
+            fill_op(&rows[i], i, op, size if rows[i].input == NN_INPUT else rows[rows[i].input].outputs)
+        if not any(rows[i].kind.has_weights for i in range(count)):
+            raise ValueError("ops: expected at least one with weights, received none")
+        self.net = nn_net_new(kernels, rows, count, size)
         if self.net == NULL:
-            raise MemoryError(f"no memory for a network of layers {[input_size] + [spec[0] for spec in specs]}")
+            raise MemoryError(f"no memory for a network of {size} inputs and ops of {[op.units for op in given]} units")
+        self.memory = Memory(self.net.size)
+        self.net.weights.w = self.memory.floats
 
     def __dealloc__(self):
+        nn_run_free(self.spare[0])
+        nn_run_free(self.spare[1])
         nn_net_free(self.net)
 
     @property
@@ -671,7 +732,7 @@ cdef class Net:
 
     @property
     def params(self):
-        return view(self, self.net.params, self.net.size, -1)
+        return view(self.memory, self.memory.floats, self.net.size, -1)
 
     @property
     def tensors(self):
@@ -680,38 +741,39 @@ cdef class Net:
     def split(self, flat):
         cdef float *memory = vector(flat, "flat", self.net.size)
         cdef list result = []
-        cdef Py_ssize_t l
-        cdef nn_layer *layer
-        for l in range(self.net.depth):
-            layer = &self.net.layers[l]
-            if layer.dense:
-                result.append(view(flat, memory + layer.w, layer.inputs, layer.outputs))
-                if layer.bias:
-                    result.append(view(flat, memory + layer.b, layer.outputs, -1))
+        cdef int i
+        cdef nn_op *op
+        for i in range(self.net.count):
+            op = &self.net.ops[i]
+            if op.kind.has_weights:
+                result.append(view(flat, memory + op.w, op.inputs, op.outputs))
+                if op.bias:
+                    result.append(view(flat, memory + op.b, op.outputs, -1))
         return result
 
     def compile(self, loss, from_logits, rule, metrics):
-        cdef const nn_metric *rows[NN_MAX_METRICS]
-        cdef float *slots[NN_MAX_SLOTS]
+        cdef nn_compilation wanted
         cdef Py_ssize_t m, s
         cdef Memory memory
         self.require_idle("compile")
-        new_loss = row_id(loss_ids, loss, "loss")
-        new_rule = row_id(rule_ids, rule, "rule")
+        wanted.loss = &self.kernels.losses[row_id(loss_ids, loss, "loss")]
+        wanted.from_logits = from_logits
+        wanted.rule = &self.kernels.rules[row_id(rule_ids, rule, "rule")]
         cdef list new_metrics = list(metrics)
         if len(new_metrics) > NN_MAX_METRICS:
             raise ValueError(f"metrics: expected at most {NN_MAX_METRICS}, received {len(new_metrics)}")
+        wanted.metrics_count = len(new_metrics)
         for m in range(len(new_metrics)):
-            rows[m] = &self.kernels.metrics[row_id(metric_ids, new_metrics[m], "metrics")]
-        cdef list new_memory = [Memory(self.net.size) for _ in names(<const char *const *> self.kernels.rules[new_rule].slots)]
-        for s, memory in enumerate(new_memory):
-            slots[s] = memory.floats
-        if nn_net_compile(self.net, &self.kernels.losses[new_loss], from_logits, &self.kernels.rules[new_rule], rows, len(new_metrics), slots) != NN_OK:
-            raise MemoryError("compile: no memory for the list of metrics")
+            wanted.metrics[m] = &self.kernels.metrics[row_id(metric_ids, new_metrics[m], "metrics")]
+        cdef list new_memory = [Memory(self.net.size) for _ in names(<const char *const *> wanted.rule.slots)]
+        for s in range(NN_MAX_SLOTS):
+            wanted.slots[s] = (<Memory> new_memory[s]).floats if s < len(new_memory) else NULL
+        nn_net_compile(self.net, &wanted)
         self.slot_memory = new_memory
-        self.loss = &self.kernels.losses[new_loss]
-        self.rule = &self.kernels.rules[new_rule]
+        self.loss = wanted.loss
+        self.rule = wanted.rule
         self.metrics = new_metrics
+        self.compiled += 1
 
     @property
     def slots(self):
@@ -729,19 +791,18 @@ cdef class Net:
         self.net.step = whole(value, "step", 0, INT64_MAX)
 
     @property
-    def frozen(self):
-        return [self.net.layers[l].frozen for l in range(self.net.depth) if self.net.layers[l].dense]
+    def trainable(self):
+        return [bool(self.net.ops[i].trainable) for i in range(self.net.count) if self.net.ops[i].kind.has_weights]
 
-    @frozen.setter
-    def frozen(self, value):
-        cdef list flags = [bool(flag) for flag in value]
-        cdef Py_ssize_t l
-        if len(flags) != len(self.frozen):
-            raise ValueError(f"frozen: expected one flag for each of {len(self.frozen)} layers with a kernel, received {len(flags)}")
-        self.require_idle("frozen")
-        for l in range(self.net.depth):
-            if self.net.layers[l].dense:
-                self.net.layers[l].frozen = flags.pop(0)
+    @trainable.setter
+    def trainable(self, values):
+        cdef list flags = [bool(value) for value in values]
+        self.require_idle("trainable")
+        if len(flags) != len(self.trainable):
+            raise ValueError(f"trainable: expected one flag for each of {len(self.trainable)} ops with weights, received {len(flags)}")
+        for i in range(self.net.count):
+            if self.net.ops[i].kind.has_weights:
+                self.net.ops[i].trainable = flags.pop(0)
 
     @property
     def skip_zeros(self):
@@ -750,31 +811,25 @@ cdef class Net:
     @skip_zeros.setter
     def skip_zeros(self, value):
         self.net.skip_choice = -1 if value is None else 1 if value else 0
-        self.net.seen = 0
 
     @property
-    def way(self):
-        return None if self.net.way_choice < 0 else WAYS[self.net.way_choice]
+    def schedule(self):
+        return None if self.net.schedule_choice < 0 else SCHEDULES[self.net.schedule_choice]
 
-    @way.setter
-    def way(self, value):
-        if value is not None and value not in WAYS:
-            raise ValueError(f"way: expected None or one of {', '.join(WAYS)}, received {value!r}")
-        self.net.way_choice = -1 if value is None else WAYS.index(value)
-        self.net.shape.batch_size = 0
-
-    @property
-    def pace(self):
-        return {way: self.net.pace.row_ns[i] for i, way in enumerate(WAYS)}
+    @schedule.setter
+    def schedule(self, value):
+        if value is not None and value not in SCHEDULES:
+            raise ValueError(f"schedule: expected None or one of {', '.join(SCHEDULES)}, received {value!r}")
+        self.net.schedule_choice = -1 if value is None else SCHEDULES.index(value)
 
     cdef int inputs(self, nn_data *result, x) except -1:
         """The inputs of x, an array or SparseRows."""
-        cdef nn_layer *first = &self.net.layers[0]
+        cdef nn_op *first = &self.net.ops[0]
         result.x = NULL
         if isinstance(x, SparseRows):
             if x.shape[1] != first.inputs:
                 raise ValueError(f"x: expected {first.inputs} columns, received {x.shape[1]}")
-            if not first.dense:
+            if not first.kind.has_weights:
                 raise ValueError("x: expected an array, as the first layer has no kernel, received a sparse matrix; convert it with toarray()")
             result.csr = (<SparseRows> x).csr
             result.n = x.shape[0]
@@ -785,115 +840,173 @@ cdef class Net:
             raise ValueError("x: expected at least one row, received none")
         return 0
 
-    def prepare(self, x, y, sample_weight):
-        cdef nn_layer *last = &self.net.layers[self.net.depth - 1]
-        cdef Prepared rows = Prepared.__new__(Prepared)
+    cdef Py_ssize_t outputs(self) noexcept:
+        return self.net.ops[self.net.count - 1].outputs
+
+    cdef int targets(self, nn_data *result, y, sample_weight) except -1:
         if self.loss == NULL:
             raise RuntimeError("the network has no loss yet: call compile first")
-        self.inputs(&rows.data, x)
+        result.y.labels, result.y.values, result.weight = NULL, NULL, NULL
         if self.loss.sparse:
-            y = labels(y, "y", rows.data.n, last.outputs)
-            rows.data.y.labels = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
+            if not fits(y, cnp.NPY_INT32, 1, result.n, -1, False):
+                raise fail(y, "y", f"int32 C-contiguous array of labels of shape ({result.n},)")
+            result.y.labels = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> y)
         else:
-            rows.data.y.values = matrix(y, "y", rows.data.n, last.outputs)
+            result.y.values = matrix(y, "y", result.n, self.outputs())
         if sample_weight is not None:
-            rows.data.weight = vector(sample_weight, "sample_weight", rows.data.n)
-        rows.arrays = (x, y, sample_weight)
-        rows.inputs, rows.outputs = self.net.layers[0].inputs, last.outputs
-        return rows
-
-    cdef Prepared rows(self, x, y, sample_weight):
-        """What `prepare` made, if x is that, or makes now."""
-        cdef nn_layer *last = &self.net.layers[self.net.depth - 1]
-        if not isinstance(x, Prepared):
-            x = self.prepare(x, y, sample_weight)
-        elif y is not None or sample_weight is not None:
-            raise ValueError("y, sample_weight: expected None beside prepared rows, which have theirs")
-        cdef Prepared rows = x
-        if rows.inputs != self.net.layers[0].inputs or rows.outputs != last.outputs or (rows.data.y.labels != NULL) != self.loss.sparse:
-            raise ValueError("x: expected rows that were prepared for this network and loss; prepare them again")
+            result.weight = vector(sample_weight, "sample_weight", result.n)
         for name in self.metrics:
             if self.kernels.metrics[metric_ids[name]].sparse != self.loss.sparse:
                 raise ValueError(f"metrics: {name} does not fit the targets of {(<bytes> self.loss.name).decode()}")
-        return rows
+        return 0
+
+    def prepare(self, x, y, sample_weight, batch_size, train=True, keeps_outputs=False):
+        cdef Run run = Run.__new__(Run)
+        cdef nn_purpose purpose
+        cdef nn_data data
+        cdef nn_status status
+        cdef Py_ssize_t at
+        self.inputs(&data, x)
+        self.targets(&data, y, sample_weight)
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, received {shown(batch_size)}")
+        purpose.train, purpose.keeps_outputs = train, keeps_outputs
+        purpose.batch_size = run.batch_size = min(index_of(batch_size), data.n)
+        run.net, run.train, run.keeps_outputs, run.compiled, run.arrays = self, train, keeps_outputs, self.compiled, (x, y, sample_weight)
+        run.run, self.spare[run.train] = self.spare[run.train], NULL
+        if run.run == NULL:
+            run.run = nn_run_new()
+        if run.run == NULL:
+            raise MemoryError("no memory for a run")
+        with nogil:
+            status = nn_run_prepare(run.run, self.net, &data, purpose)
+        if status != NN_OK:
+            raise MemoryError("no memory for the workspace of a block of rows")
+        if run.run.data.y.labels != NULL:  # its own copy: what is checked here is what is used
+            at = nn_first_label_outside(run.run.data.y.labels, data.n, self.outputs())
+            if at >= 0:
+                raise ValueError(f"y: expected labels from 0 to {self.outputs() - 1}, received {run.run.data.y.labels[at]} in row {at}")
+        return run
 
     cdef int require_idle(self, str what) except -1:
         if self.busy.owner:
             raise RuntimeError(f"{what}: the network is being trained or evaluated by another thread; give each thread a model of its own")
         return 0
 
-    cdef double *sums(self, totals) except NULL:
-        if not fits(totals, cnp.NPY_FLOAT64, 1, 1 + self.net.metrics_count, -1, True):
-            raise fail(totals, "totals", f"float64 array of shape ({1 + self.net.metrics_count},), writable")
-        return <double *> cnp.PyArray_DATA(<cnp.ndarray> totals)
-
     def train(self, x, y, sample_weight, order, Py_ssize_t start, Py_ssize_t stop, batch_size, hyper, totals, progress):
-        cdef Prepared prepared = self.rows(x, y, sample_weight)
-        cdef nn_data data = prepared.data
-        cdef double *sums = self.sums(totals)
-        cdef double constants[NN_MAX_HYPER]
-        cdef const uint32_t *rows = NULL
-        cdef int64_t batches = 0
-        cdef Py_ssize_t at, size
-        cdef nn_status status
-        if not 0 <= start < stop <= data.n:
-            raise ValueError(f"start, stop: expected 0 <= start < stop <= {data.n}, received {start}, {stop}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, received {shown(batch_size)}")
-        size = min(index_of(batch_size), data.n)
-        if order is not None:
-            if not fits(order, cnp.NPY_UINT32, 1, data.n, -1, False):
-                raise fail(order, "order", f"uint32 C-contiguous array of shape ({data.n},)")
-            rows = <const uint32_t *> cnp.PyArray_DATA(<cnp.ndarray> order)
-            at = first_row_outside(rows + start, stop - start, data.n)
-            if at >= 0:
-                raise ValueError(f"order: expected rows from 0 to {data.n - 1}, received {rows[start + at]} at place {start + at}")
-        fill_hyper(constants, self.rule, hyper)
-        self.require_idle("train")
-        context = Poll(progress)
-        with self.busy:
-            with nogil:
-                status = nn_train(self.net, &data, rows, start, stop, size, constants, sums, poll, <void *> context, &batches)
-        self.check(status, context, start // size + batches)
+        self.prepare(x, y, sample_weight, batch_size).step(order, start, stop, hyper, totals, progress)
 
     def evaluate(self, x, y, sample_weight, totals, progress):
-        cdef Prepared prepared = self.rows(x, y, sample_weight)
-        cdef nn_data data = prepared.data
-        cdef double *sums = self.sums(totals)
-        cdef nn_status status
-        self.require_idle("evaluate")
-        context = Poll(progress)
-        with self.busy:
-            with nogil:
-                status = nn_evaluate(self.net, &data, sums, poll, <void *> context)
-        self.check(status, context, 0)
+        cdef Run run = self.prepare(x, y, sample_weight, len(x) if len(x) else 1, False)
+        run.step(None, 0, len(x), (), totals, progress)
 
     def predict(self, x, out, progress):
         cdef nn_data data
         self.inputs(&data, x)
-        cdef float *result = matrix(out, "out", data.n, self.net.layers[self.net.depth - 1].outputs, True)
+        cdef float *result = matrix(out, "out", data.n, self.outputs(), True)
         cdef nn_status status
         context = Poll(progress)
         with nogil:
             status = nn_predict(self.net, result, &data, poll, <void *> context)
-        self.check(status, context, 0)
+        check(status, context, 0, 0)
 
-    cdef object check(self, nn_status status, Poll context, int64_t batch):
-        if status == NN_NO_MEMORY:
-            raise MemoryError("no memory for the workspace of a block of rows")
-        if status == NN_NOT_FINITE:
-            raise NonFiniteError(batch)
-        if status == NN_INTERRUPTED:
-            raise context.error
-        if status == NN_FORKED:
-            raise RuntimeError(
-                "the process was forked inside a native call of several threads, by a signal handler or a progress hook, and this child has one: the call "
-                "is incomplete. Fork between calls, or with set_num_threads(1)."
-            )
-        if status == NN_TOO_MANY_STEPS:
-            raise RuntimeError(
-                f"{self.net.step} updates have been made, and at most {INT64_MAX} can be counted: no step was made. Set optimizer.iterations to a smaller number."
-            )
+
+@cython.no_gc_clear
+cdef class Run:
+    """A network over some data, checked and planned once for any number of steps. See _core.pyi."""
+    cdef nn_run *run
+    cdef Net net
+    cdef tuple arrays  # that the memory belongs to
+    cdef Py_ssize_t batch_size
+    cdef int train
+    cdef bint keeps_outputs
+    cdef int64_t compiled
+
+    def __dealloc__(self):
+        if self.net is not None and self.net.spare[self.train] == NULL:
+            self.net.spare[self.train] = self.run
+        else:
+            nn_run_free(self.run)
+
+    cdef int require_current(self) except -1:
+        if self.compiled != self.net.compiled:
+            raise RuntimeError("the network was compiled again after this run was prepared; prepare another one")
+        return 0
+
+    @property
+    def ns_per_row(self):
+        return {name: self.run.tuner.ns_per_row[i] for i, name in enumerate(SCHEDULES)}
+
+    def explain(self):
+        self.require_current()
+        cdef size_t size = nn_plan_explain(&self.run.plans[NN_PARALLEL], NULL, 0)
+        text = bytearray(size + 1)
+        cdef char *memory = text
+        nn_plan_explain(&self.run.plans[NN_PARALLEL], memory, size + 1)
+        return text[:size].decode()
+
+    cdef int rows(self, nn_steps *steps, order, Py_ssize_t start, Py_ssize_t stop) except -1:
+        cdef Py_ssize_t at, n = self.run.data.n
+        if not 0 <= start < stop <= n:
+            raise ValueError(f"start, stop: expected 0 <= start < stop <= {n}, received {start}, {stop}")
+        steps.start, steps.stop, steps.order = start, stop, NULL
+        if order is None:
+            return 0
+        if not self.train:
+            raise ValueError("order: expected None, as rows are looked at as they lie, received an array")
+        if not fits(order, cnp.NPY_UINT32, 1, n, -1, False):
+            raise fail(order, "order", f"uint32 C-contiguous array of shape ({n},)")
+        steps.order = <const uint32_t *> cnp.PyArray_DATA(<cnp.ndarray> order)
+        at = nn_first_row_outside(steps.order + start, stop - start, n)
+        if at >= 0:
+            raise ValueError(f"order: expected rows from 0 to {n - 1}, received {steps.order[start + at]} at place {start + at}")
+        return 0
+
+    def step(self, order, Py_ssize_t start, Py_ssize_t stop, hyper, totals, progress, rates=None, outputs=None):
+        cdef nn_steps steps
+        cdef double constants[NN_MAX_HYPER]
+        cdef int64_t batches = 0
+        cdef Net net = self.net
+        cdef nn_status status
+        self.require_current()
+        self.rows(&steps, order, start, stop)
+        if self.train:
+            fill_hyper(constants, net.rule, hyper)
+        if not fits(totals, cnp.NPY_FLOAT64, 1, 1 + net.net.metrics_count, -1, True):
+            raise fail(totals, "totals", f"float64 array of shape ({1 + net.net.metrics_count},), writable")
+        steps.hyper, steps.totals, steps.rates, steps.outputs = constants, <double *> cnp.PyArray_DATA(<cnp.ndarray> totals), NULL, NULL
+        if rates is not None:
+            count = -(-(stop - start) // self.batch_size)
+            if not fits(rates, cnp.NPY_FLOAT64, 1, count, -1, False) or not np.isfinite(rates).all():
+                raise fail(rates, "rates", f"float64 C-contiguous array of finite numbers, one a step, of shape ({count},)")
+            steps.rates = <const double *> cnp.PyArray_DATA(<cnp.ndarray> rates)
+        if self.keeps_outputs != (outputs is not None):
+            raise ValueError("outputs: expected an array for a run that keeps outputs, and None for others")
+        if outputs is not None:
+            steps.outputs = matrix(outputs, "outputs", stop - start, net.outputs(), True)
+        net.require_idle("train" if self.train else "evaluate")
+        context = Poll(progress)
+        steps.poll, steps.context = poll, <void *> context
+        with net.busy:
+            with nogil:
+                status = nn_run_step(self.run, &steps, &batches)
+        check(status, context, start // self.batch_size + batches, net.net.step)
+
+
+cdef object check(nn_status status, Poll context, int64_t batch, int64_t steps):
+    if status == NN_NO_MEMORY:
+        raise MemoryError("no memory for the workspace of a block of rows")
+    if status == NN_NOT_FINITE:
+        raise NonFiniteError(batch)
+    if status == NN_INTERRUPTED:
+        raise context.error
+    if status == NN_FORKED:
+        raise RuntimeError(
+            "the process was forked inside a native call of several threads, by a signal handler or a progress hook, and this child has one: the call "
+            "is incomplete. Fork between calls, or with set_num_threads(1)."
+        )
+    if status == NN_TOO_MANY_STEPS:
+        raise RuntimeError(f"{steps} updates have been made, and at most {INT64_MAX} can be counted: no step was made. Set optimizer.iterations to a smaller number.")
 
 
 # Random streams.
@@ -947,7 +1060,7 @@ def first_nonfinite(x):
     cdef const float *values = flat(x, "x")
     cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> x), at
     with nogil:
-        at = -1 if kernels.all_finite(values, n) else first_not_finite(values, n)
+        at = -1 if kernels.all_finite(values, n) else nn_first_not_finite(values, n)
     return at
 
 
@@ -970,38 +1083,56 @@ cdef const nn_activation *activation_row(activation) except NULL:
 
 def dense_forward(out, x, w, b, activation, float parameter):
     cdef const float *px = matrix(x, "x", -1, -1)
-    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> x, 0), I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
-    cdef const float *pw = matrix(w, "w", I, -1)
-    cdef Py_ssize_t O = cnp.PyArray_DIM(<cnp.ndarray> w, 1)
-    cdef const float *pb = NULL if b is None else vector(b, "b", O)
-    cdef float *po = matrix(out, "out", R, O, True)
-    cdef const nn_activation *row = activation_row(activation)
+    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> x, 0)
+    cdef nn_dense layer
+    layer.I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
+    layer.w = matrix(w, "w", layer.I, -1)
+    layer.O = cnp.PyArray_DIM(<cnp.ndarray> w, 1)
+    layer.b = NULL if b is None else vector(b, "b", layer.O)
+    cdef float *po = matrix(out, "out", R, layer.O, True)
+    layer.activation = activation_row(activation)
+    layer.parameter = parameter
     cdef uint32_t mode
     with nogil:
         mode = nn_float_mode_enter()
-        kernels.dense_forward(po, px, pw, pb, R, I, O, row, parameter)
+        kernels.dense_forward(po, px, &layer, R)
         nn_float_mode_leave(mode)
+
+
+cdef nn_outer outer(dz, x) except *:
+    """The operands of a weight gradient."""
+    cdef nn_outer g
+    g.dz = matrix(dz, "dz", -1, -1)
+    g.R, g.O = cnp.PyArray_DIM(<cnp.ndarray> dz, 0), cnp.PyArray_DIM(<cnp.ndarray> dz, 1)
+    g.x = matrix(x, "x", g.R, -1)
+    g.I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
+    return g
+
+
+cdef void input_gradient(float *dx, float *wt, const float *w, const nn_outer *g) noexcept nogil:
+    """dx (R,I), by way of the transpose wt (O,I) of w (I,O); dx NULL: none."""
+    cdef nn_slope none
+    if dx == NULL:
+        return
+    none.activation, none.parameter, none.a = NULL, 0.0, NULL
+    kernels.transpose(wt, w, g.I, g.O, 0, g.I)
+    kernels.dense_dx(dx, g.dz, wt, &none, g.R, g.I, g.O)
 
 
 def dense_backward(dw, db, dx, dz, x, w, wt):
     """dx and its scratch wt (O,I) may be None."""
-    cdef const float *pz = matrix(dz, "dz", -1, -1)
-    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> dz, 0), O = cnp.PyArray_DIM(<cnp.ndarray> dz, 1)
-    cdef const float *px = matrix(x, "x", R, -1)
-    cdef Py_ssize_t I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
-    cdef const float *pw = matrix(w, "w", I, O)
-    cdef float *pdw = matrix(dw, "dw", I, O, True)
-    cdef float *pdb = vector(db, "db", O, True)
-    cdef float *pdx = NULL if dx is None else matrix(dx, "dx", R, I, True)
-    cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
+    cdef nn_outer g = outer(dz, x)
+    cdef const float *pw = matrix(w, "w", g.I, g.O)
+    cdef float *pdw = matrix(dw, "dw", g.I, g.O, True)
+    cdef float *pdb = vector(db, "db", g.O, True)
+    cdef float *pdx = NULL if dx is None else matrix(dx, "dx", g.R, g.I, True)
+    cdef float *pwt = NULL if dx is None else matrix(wt, "wt", g.O, g.I, True)
     cdef uint32_t mode
     with nogil:
         mode = nn_float_mode_enter()
-        kernels.dense_dw(pdw, NULL, pz, px, R, I, O, 0, I)
-        kernels.dense_db(pdb, NULL, pz, R, O, O)
-        if pdx != NULL:
-            kernels.transpose(pwt, pw, I, O, 0, I)
-            kernels.dense_dx(pdx, pz, pwt, R, I, O, NULL, 0.0, NULL)
+        kernels.dense_dw(pdw, NULL, &g, 0, g.I)
+        kernels.dense_db(pdb, NULL, g.dz, g.R, g.O, g.O)
+        input_gradient(pdx, pwt, pw, &g)
         nn_float_mode_leave(mode)
 
 
@@ -1016,45 +1147,51 @@ cdef const nn_rule *rule_step(rule, hyper, step, nn_step *constants) except NULL
     return row
 
 
-cdef object slot_memory(float **memory, slots, const nn_rule *row, cnp.ndarray w, str name):
+cdef nn_weights weights_of(object w, float *memory, slots, const nn_rule *row) except *:
+    """The memory of w and of its slots under a rule."""
+    cdef nn_weights found
     expected = names(<const char *const *> row.slots)
     if len(slots) != len(expected):
-        raise ValueError(f"{name}: expected {len(expected)} arrays ({', '.join(expected) or 'none'}), received {len(slots)}")
-    for i, slot in enumerate(slots):
-        memory[i] = like(slot, expected[i], w, True)
+        raise ValueError(f"slots: expected {len(expected)} arrays ({', '.join(expected) or 'none'}), received {len(slots)}")
+    found.w = memory
+    for i in range(NN_MAX_SLOTS):
+        found.slots[i] = like(slots[i], expected[i], w, True) if i < len(expected) else NULL
+    return found
+
+
+cdef nn_area row_of(Py_ssize_t n) noexcept nogil:
+    """n weights in one row."""
+    cdef nn_area area
+    area.rows, area.n, area.ldw, area.ldg = 1, n, n, n
+    return area
 
 
 def dense_backward_update(w, b, dx, dz, x, wt, rule, hyper, slots_w, slots_b, step):
     """b, and dx with its scratch wt (O,I), may be None."""
-    cdef const float *pz = matrix(dz, "dz", -1, -1)
-    cdef Py_ssize_t R = cnp.PyArray_DIM(<cnp.ndarray> dz, 0), O = cnp.PyArray_DIM(<cnp.ndarray> dz, 1)
-    cdef const float *px = matrix(x, "x", R, -1)
-    cdef Py_ssize_t I = cnp.PyArray_DIM(<cnp.ndarray> x, 1)
-    cdef float *pw = matrix(w, "w", I, O, True)
-    cdef float *pb = NULL if b is None else vector(b, "b", O, True)
-    cdef float *pdx = NULL if dx is None else matrix(dx, "dx", R, I, True)
-    cdef float *pwt = NULL if dx is None else matrix(wt, "wt", O, I, True)
+    cdef nn_outer g = outer(dz, x)
+    cdef float *pw = matrix(w, "w", g.I, g.O, True)
+    cdef float *pb = NULL if b is None else vector(b, "b", g.O, True)
+    cdef float *pdx = NULL if dx is None else matrix(dx, "dx", g.R, g.I, True)
+    cdef float *pwt = NULL if dx is None else matrix(wt, "wt", g.O, g.I, True)
     cdef float *pdb = NULL
-    cdef float[::1] scratch = np.empty(kernels.dw_scratch + 1 if nn_dw_wants_scratch(R, O) else 1, dtype=np.float32)
-    cdef float *memory_w[NN_MAX_SLOTS]
-    cdef float *memory_b[NN_MAX_SLOTS]
+    cdef float[::1] scratch = np.empty(kernels.dw_scratch + 1 if nn_dw_wants_scratch(g.R, g.O) else 1, dtype=np.float32)
+    cdef nn_weights kernel, bias
     cdef nn_step constants
-    cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
-    cdef uint32_t mode
-    slot_memory(memory_w, slots_w, row, w, "slots")
+    cdef nn_update update
+    update.rule, update.step = rule_step(rule, hyper, step, &constants), &constants
+    kernel = weights_of(w, pw, slots_w, update.rule)
     if b is not None:
-        slot_memory(memory_b, slots_b, row, b, "slots")
-        db = np.empty(O, dtype=np.float32)
-        pdb = vector(db, "db", O, True)
+        bias = weights_of(b, pb, slots_b, update.rule)
+        db = np.empty(g.O, dtype=np.float32)
+        pdb = vector(db, "db", g.O, True)
+    cdef uint32_t mode
     with nogil:
         mode = nn_float_mode_enter()
-        if pdx != NULL:
-            kernels.transpose(pwt, pw, I, O, 0, I)
-            kernels.dense_dx(pdx, pz, pwt, R, I, O, NULL, 0.0, NULL)
-        kernels.dense_dw_update(pw, memory_w, NULL, pz, px, R, I, O, 0, I, row, &constants, &scratch[0])
+        input_gradient(pdx, pwt, pw, &g)
+        kernels.dense_dw_update(&kernel, NULL, &g, 0, g.I, &update, &scratch[0])
         if pb != NULL:
-            kernels.dense_db(pdb, NULL, pz, R, O, O)
-            row.update(pb, memory_b, pdb, O, O, 1, O, &constants, False)
+            kernels.dense_db(pdb, NULL, g.dz, g.R, g.O, g.O)
+            update.rule.update(&bias, pdb, row_of(g.O), &constants, False)
         nn_float_mode_leave(mode)
 
 
@@ -1120,14 +1257,13 @@ def update(w, g, slots, rule, hyper, step):
     cdef float *pw = flat(w, "w", True)
     cdef const float *pg = like(g, "g", w)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(<cnp.ndarray> w)
-    cdef float *memory[NN_MAX_SLOTS]
     cdef nn_step constants
     cdef const nn_rule *row = rule_step(rule, hyper, step, &constants)
+    cdef nn_weights weights = weights_of(w, pw, slots, row)
     cdef uint32_t mode
-    slot_memory(memory, slots, row, w, "slots")
     with nogil:
         mode = nn_float_mode_enter()
-        row.update(pw, memory, <float *> pg, n, n, 1, n, &constants, False)  # not cleared: not written
+        row.update(&weights, <float *> pg, row_of(n), &constants, False)  # not cleared: not written
         nn_float_mode_leave(mode)
 
 

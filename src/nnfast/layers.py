@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from . import activations, arrays, initializers
 from .arrays import Floats
 from .attributes import Guarded, refuse_ignored_methods
+from .graph import Op
 from .names import resolve, serialize, snake_case, unknown_attribute
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
-Spec = tuple[int, str, float, bool, bool]
 """One layer of the engine: units, activation, its parameter, whether it has a kernel, whether it has a
 bias."""
 
@@ -209,8 +209,8 @@ class Layer(Guarded):
             )
         return shape
 
-    def extend(self, specs: list[Spec], shape: Shape) -> None:
-        """Add this layer, for samples of `shape`, to those of the engine."""
+    def add_ops(self, ops: list[Op], shape: Shape) -> None:
+        """Add to ops what this layer does to samples of `shape`."""
 
     def initial_weights(self, shape: Shape, seed: int, stream: int) -> list[Floats]:
         """New weights for samples of `shape`; `stream` is the index of the first of them in the model."""
@@ -439,10 +439,9 @@ class Dense(_Activated):
         super().output_shape(shape)
         return (self.units,)
 
-    def extend(self, specs: list[Spec], shape: Shape) -> None:
-        specs.append(
-            (self.units, self.activation.name, self.activation.parameter or 0.0, True, self.use_bias)
-        )
+    def add_ops(self, ops: list[Op], shape: Shape) -> None:
+        name, parameter = self.activation.name, self.activation.parameter or 0.0
+        ops.append(Op("dense", self.units, self.name, name, parameter, self.use_bias))
 
     def initial_weights(self, shape: Shape, seed: int, stream: int) -> list[Floats]:
         weights = [self.kernel_initializer((*shape, self.units), seed, stream)]
@@ -485,20 +484,89 @@ class Activation(_Activated):
         super().__init__(name, input_shape, trainable)
         self.activation = activations.get(activation)
 
-    def extend(self, specs: list[Spec], shape: Shape) -> None:
+    def add_ops(self, ops: list[Op], shape: Shape) -> None:
         if self.activation == activations.linear:
             return
-        units, has_kernel, use_bias = shape[0], False, False
-        if specs and specs[-1][1] == activations.linear.name:
-            units, _, _, has_kernel, use_bias = specs.pop()
-        specs.append((units, self.activation.name, self.activation.parameter or 0.0, has_kernel, use_bias))
+        name, parameter = self.activation.name, self.activation.parameter or 0.0
+        if ops and ops[-1].kind == "dense" and ops[-1].activation == activations.linear.name:
+            ops[-1] = ops[-1]._replace(activation=name, parameter=parameter)  # one op, so that its loss can be fused
+        else:
+            ops.append(Op("activation", shape[0], self.name, name, parameter))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation.get_config()}
 
 
+class Dropout(Layer):
+    """Drops units at random while a model is trained, so that no unit relies on a few others (Srivastava et al.
+    2014).
+
+    In training a unit is set to 0 with probability `rate` and else divided by 1 - rate, so that its expectation
+    stays; in `evaluate` and `predict` nothing is done. What is dropped is a function of the seed, the layer's
+    place, the step, the row's place in its batch and the unit: the same for any number of threads, and when a
+    run is repeated.
+
+    Parameters
+    ----------
+    rate : float
+        The part of the units that is dropped, from 0 to 1.
+    noise_shape : None
+        Keras' argument for masks that are shared along axes, which rows do not have.
+    seed : int, optional
+        From 0 to 2**64 - 1. None is the seed of the model.
+    name : str, optional
+    input_shape : sequence of int, optional
+        Shape of one sample, on the first layer of a model.
+
+    Raises
+    ------
+    ValueError
+        A rate below 0 or above 1; a noise_shape; a seed out of range.
+
+    Examples
+    --------
+    >>> from nnfast import Sequential
+    >>> model = Sequential([Dropout(0.5, input_shape=(4,)), Dense(1)], seed=0)
+    >>> bool((model.predict([[1, 1, 1, 1]]) == model.predict([[1, 1, 1, 1]])).all())
+    True
+    """
+
+    rate: Final[float]
+    seed: Final[int | None]
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 <= rate <= 1:
+            raise ValueError(f"rate must be a number from 0 to 1, got {rate!r}.")
+        if noise_shape is not None:
+            raise ValueError(
+                f"noise_shape must be None, as each unit of a row is dropped by itself, got {noise_shape!r}."
+            )
+        if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64):
+            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}.")
+        super().__init__(name, input_shape)
+        self.rate = float(rate)
+        self.seed = None if seed is None else int(seed)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def add_ops(self, ops: list[Op], shape: Shape) -> None:
+        if self.rate:
+            ops.append(Op("dropout", math.prod(shape), self.name, rate=self.rate, seed=self.seed))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
 _KNOWN: dict[str, type[Layer]] = {
-    snake_case(cls.__name__): cls for cls in (InputLayer, Flatten, Dense, Activation)
+    snake_case(cls.__name__): cls for cls in (InputLayer, Flatten, Dense, Activation, Dropout)
 }
 
 

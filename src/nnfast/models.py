@@ -32,32 +32,23 @@ from numpy.typing import ArrayLike
 
 from . import _core, arrays, progress, utils
 from . import layers as layers_module
-from .activations import Activation
 from .attributes import Guarded, refuse_ignored_methods
 from .callbacks import Callback, CallbackList, History, as_list
-from .layers import InputLayer, Layer, Shape, Spec
+from .graph import Op
+from .layers import InputLayer, Layer, Shape
 from .names import serialize, unknown_attribute, unknown_name
 from .trainer import BACKENDS, Trainer, checked_batch_size
 
 if TYPE_CHECKING:
     from .optimizers import Optimizer
     from .reference import Net as ReferenceNet
+    from .reference import Run as ReferenceRun
 
     Net: TypeAlias = _core.Net | ReferenceNet
+    Run: TypeAlias = _core.Run | ReferenceRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Stage(NamedTuple):
-    """One layer as the engine has it. Kernel and bias are views; no kernel means that only the activation is
-    left."""
-
-    name: str
-    units: int
-    activation: Activation
-    kernel: arrays.Floats | None
-    bias: arrays.Floats | None
 
 
 class Draft(NamedTuple):
@@ -294,7 +285,7 @@ class Sequential(Guarded):
     def freeze(self) -> None:
         """Have the engine leave alone what is not `trainable`; for layers, when that changes."""
         if self._net is not None:
-            self._net.frozen = [not layer.trainable for layer in self._layers if layer.has_weights]
+            self._net.trainable = [layer.trainable for layer in self._layers if layer.has_weights]
 
     def rebuild(self, what: str) -> None:
         """Make a new network for the layers as they are now; weights and the optimizer's state stay. For layers,
@@ -350,24 +341,23 @@ class Sequential(Guarded):
                 "Begin it with layers.Input(shape), or call fit or build first."
             )
         shape = layers_module.checked_shape(sample_shape)
-        specs: list[Spec] = []
         weights: list[list[arrays.Floats]] = []
         stream = 0
         for layer in self._layers:
             after = layer.output_shape(shape)
             weights.append(layer._tensors or layer.initial_weights(shape, self.seed, stream))
             stream += len(weights[-1])
-            layer.extend(specs, shape)
             shape = after
         if not any(weights):
             raise ValueError(f"the model {self.name!r} has no layer with weights. Add layers.Dense(units).")
-        net = _net_class(backend)(math.prod(sample_shape), specs)
-        net.frozen = [not layer.trainable for layer, own in zip(self._layers, weights, strict=True) if own]
+        ops = self.ops(sample_shape)
+        net = _net_class(backend)(math.prod(sample_shape), ops)
+        net.trainable = [layer.trainable for layer, own in zip(self._layers, weights, strict=True) if own]
         flat = iter(net.tensors)
         tensors = [[next(flat) for _ in own] for own in weights]
         for layer, views, values in zip(self._layers, tensors, weights, strict=True):
             arrays.assign(views, values, f"layer {layer.name!r}")
-        return Draft(net, tensors, sample_shape, (shape[0], specs[-1][1]))
+        return Draft(net, tensors, sample_shape, _head_of(ops))
 
     def adopt(self, draft: Draft, backend: str) -> None:
         """Use a network from now on."""
@@ -398,12 +388,12 @@ class Sequential(Guarded):
         dense = [place for place, layer in enumerate(self._layers) if isinstance(layer, layers_module.Dense)]
         if not dense:
             raise ValueError(f"the model {self.name!r} has no layer with weights. Add layers.Dense(units).")
-        specs: list[Spec] = []
+        ops: list[Op] = []
         shape: Shape = (1,)  # whatever a Dense gets, its outputs are its units
         for layer in self._layers[dense[-1] :]:
-            layer.extend(specs, shape)
+            layer.add_ops(ops, shape)
             shape = layer.output_shape(shape)
-        return shape[0], specs[-1][1]
+        return _head_of(ops)
 
     def shape_for(self, x: arrays.Array | _core.SparseRows) -> Shape:
         """Shape of one sample: that of the model, or of these data where it is still open."""
@@ -440,23 +430,14 @@ class Sequential(Guarded):
         self.network()
         return (None, self.head[0])
 
-    def stages(self) -> list[Stage]:
+    def ops(self, sample_shape: Shape | None = None) -> list[Op]:
         """What a sample passes through, from inputs to outputs: the layers as the engine has them."""
-        shape = self.sample_shape
-        specs: list[Spec] = []
-        stages: list[Stage] = []
+        shape = sample_shape or self.sample_shape
+        ops: list[Op] = []
         for layer in self._layers:
-            layer.extend(specs, shape)
+            layer.add_ops(ops, shape)
             shape = layer.output_shape(shape)
-            if not specs:
-                continue
-            units, name, parameter, *_ = specs[-1]
-            activation = Activation(name, parameter or None)
-            if len(specs) > len(stages):
-                stages.append(Stage(layer.name, units, activation, *(*layer.weights, None, None)[:2]))
-            else:  # an Activation has become part of the Dense below
-                stages[-1] = stages[-1]._replace(activation=activation)
-        return stages
+        return [op._replace(seed=self.seed if op.seed is None else op.seed) for op in ops]
 
     # Weights
 
@@ -743,3 +724,8 @@ def _checked_seed(seed: int) -> int:
 
 def __getattr__(name: str) -> Any:
     raise unknown_attribute(__name__, name, ["Sequential", "load_model"])
+
+
+def _head_of(ops: Sequence[Op]) -> tuple[int, str]:
+    """Number of outputs, and the name of what was applied last that is no Dropout."""
+    return ops[-1].units, next(op.activation for op in reversed(ops) if op.kind != "dropout")

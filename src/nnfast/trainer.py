@@ -24,7 +24,7 @@ from .errors import DeadUnits, NonFiniteError
 from .names import serialize, unknown_name
 
 if TYPE_CHECKING:
-    from .models import Draft, Net, Sequential
+    from .models import Draft, Net, Run, Sequential
 
 BACKENDS = ("native", "reference")
 BATCH_SIZE = 32
@@ -370,7 +370,7 @@ class Trainer(Guarded):
         due: Callable[[int], bool],
     ) -> History:
         model = self.model
-        prepared, rows = self._network().prepare(*data), len(data.x)
+        run, rows = self._network().prepare(*data, batch_size), len(data.x)
         totals = self._totals()
         history = History()
         callbacks.append(history)
@@ -402,7 +402,7 @@ class Trainer(Guarded):
                     _core.shuffle(order, model.seed, self.epochs_shuffled)
                 try:
                     totals.fill(0.0)
-                    done = self._run(prepared, rows, order, batch_size, totals, listeners, moved)
+                    done = self._run(run, rows, order, batch_size, totals, listeners, moved)
                     logs = self._means(totals, done)
                     self._check_weights()
                     if self.warns_of_dead_units and self._stuck():
@@ -431,7 +431,7 @@ class Trainer(Guarded):
 
     def _run(
         self,
-        data: Any,
+        run: Run,
         rows: int,
         order: NDArray[np.uint32] | None,
         batch_size: int,
@@ -445,7 +445,7 @@ class Trainer(Guarded):
         if order is not None:
             self.epochs_shuffled += 1
         try:
-            return self._run_batches(data, rows, order, batch_size, totals, listeners, moved)
+            return self._run_batches(run, rows, order, batch_size, totals, listeners, moved)
         except BaseException:
             if order is not None and self.iterations == steps:
                 self.epochs_shuffled -= 1
@@ -453,7 +453,7 @@ class Trainer(Guarded):
 
     def _run_batches(
         self,
-        data: Any,
+        run: Run,
         rows: int,
         order: NDArray[np.uint32] | None,
         batch_size: int,
@@ -462,17 +462,15 @@ class Trainer(Guarded):
         moved: Callable[[int], None] | None,
     ) -> int:
         """All batches in one native call, or in one each where a callback listens."""
-        net = self._network()
+        self._network()
         if not listeners.listen_to_batches("train"):
-            net.train(data, None, None, order, 0, rows, batch_size, self.optimizer.hyper(), totals, moved)
+            run.step(order, 0, rows, self.optimizer.hyper(), totals, moved)
             return rows
         for batch, start in enumerate(range(0, rows, batch_size)):
             stop = min(start + batch_size, rows)
             listeners.call("on_train_batch_begin", batch, {})
             try:
-                net.train(
-                    data, None, None, order, start, stop, batch_size, self.optimizer.hyper(), totals, None
-                )
+                run.step(order, start, stop, self.optimizer.hyper(), totals, None)
             except NonFiniteError:
                 listeners.call("on_train_batch_end", batch, self._means(totals, stop) | {"loss": math.nan})
                 raise
@@ -511,8 +509,8 @@ class Trainer(Guarded):
                 for now, before in pairs
                 if now.ndim == 2
             ]
-            trained = [pair for pair, frozen in zip(kernels, net.frozen, strict=True) if not frozen]
-            self._kernels = trained[1:] if len(kernels) > 1 and not net.frozen[0] else trained
+            trained = [pair for pair, moves in zip(kernels, net.trainable, strict=True) if moves]
+            self._kernels = trained[1:] if len(kernels) > 1 and net.trainable[0] else trained
         return any(now == before for now, before in self._kernels)
 
     def _warn_of_dead_units(self, data: Data) -> None:
@@ -532,7 +530,7 @@ class Trainer(Guarded):
         ]
         if dead:
             names = ", ".join(map(repr, dead))
-            units = sum(stage.units for stage in model.stages() if stage.name in dead)
+            units = sum(op.units for op in model.ops() if op.name in dead and op.kind != "dropout")
             warnings.warn(DeadUnits(names, f"{units} of {units} units", model.seed), stacklevel=5)
 
     def _remember(self) -> None:
@@ -588,7 +586,7 @@ class Trainer(Guarded):
             data = self._weighted(data, class_weight)
             net = self._network(shape)
             rows, totals = len(data.x), self._totals()
-            net.train(*data, None, 0, rows, rows, self.optimizer.hyper(), totals, None)
+            net.prepare(*data, rows).step(None, 0, rows, self.optimizer.hyper(), totals, None)
             return _result(self._means(totals, rows), return_dict)
 
     # Evaluation
@@ -649,17 +647,17 @@ class Trainer(Guarded):
     def _evaluate(
         self, data: Data, batch_size: int, listeners: CallbackList, moved: Callable[[int], None] | None
     ) -> Logs:
-        net = self._network()
         rows, totals = len(data.x), self._totals()
+        run = self._network().prepare(*data, batch_size=rows, train=False)
         listeners.call("on_test_begin", {})
         if not listeners.listen_to_batches("test"):
-            net.evaluate(*data, totals, moved)
+            run.step(None, 0, rows, (), totals, moved)
         else:
             for batch, start in enumerate(range(0, rows, batch_size)):
-                part = data.part(slice(start, start + batch_size))
+                stop = min(start + batch_size, rows)
                 listeners.call("on_test_batch_begin", batch, {})
-                net.evaluate(*part, totals, None)
-                listeners.call("on_test_batch_end", batch, self._means(totals, start + len(part.x)))
+                run.step(None, start, stop, (), totals, None)
+                listeners.call("on_test_batch_end", batch, self._means(totals, stop))
         logs = self._means(totals, rows)
         listeners.call("on_test_end", logs)
         return logs

@@ -174,25 +174,29 @@ def dead_units(model: Sequential, x: ArrayLike) -> dict[str, float]:
     {'dense': 0.5, 'dense_1': 0.0}
     """
     from . import kernels
+    from .activations import Activation
 
     array = arrays.to_rows(x)
     model.network(arrays.sample_shape(array))
     inputs = arrays.as_inputs(array, model.sample_shape)
-    stages = model.stages()
-    silent = [np.ones(stage.units, bool) for stage in stages]
+    ops = [op for op in model.ops() if op.kind != "dropout"]  # which drops nothing here
+    weights = iter(model.weights)
+    tensors = [[next(weights) for _ in range(1 + op.use_bias)] if op.kind == "dense" else [] for op in ops]
+    silent = [np.ones(op.units, bool) for op in ops]
     for start in range(0, len(inputs), BLOCK_ROWS):
-        undecided = [stage for stage, units in enumerate(silent) if units.any()]
+        undecided = [place for place, units in enumerate(silent) if units.any()]
         if not undecided:
             break
         block = inputs[start : start + BLOCK_ROWS]
         a = block if isinstance(block, np.ndarray) else block.toarray()
-        for stage, units in zip(stages[: undecided[-1] + 1], silent, strict=False):
-            if stage.kernel is None:
-                a = kernels.activation_forward(a, stage.activation)
+        for op, own, units in zip(ops[: undecided[-1] + 1], tensors, silent, strict=False):
+            activation = Activation(op.activation, op.parameter or None)
+            if own:
+                a = kernels.dense_forward(a, own[0], own[1] if op.use_bias else None, activation)
             else:
-                a = kernels.dense_forward(a, stage.kernel, stage.bias, stage.activation)
+                a = kernels.activation_forward(a, activation)
             units &= ~a.any(axis=0)
-    return {stage.name: float(units.mean()) for stage, units in zip(stages, silent, strict=True)}
+    return {op.name: float(units.mean()) for op, units in zip(ops, silent, strict=True)}
 
 
 def set_random_seed(seed: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..layers import Layer, Spec
+from ..layers import Layer
 from ..names import unknown_name
 from .style import COLOURS, INK, finish, panels
 
@@ -135,17 +135,21 @@ def _columns(model: Sequential, state: bool) -> list[_Column]:
     shape = model.sample_shape
     columns = [_Column("input", "x", math.prod(shape), "")]
     columns[0].caption = f"input\n{' x '.join(map(str, shape))}"
-    specs: list[Spec] = []
-    for layer in model.layers:
-        known = len(specs)
-        layer.extend(specs, shape)
-        shape = layer.output_shape(shape)
-        if len(specs) > known:
-            columns.append(_Column("hidden", "z", 0, layer.name, layer))
-    for column, (units, activation, _, has_kernel, use_bias) in zip(columns[1:], specs, strict=True):
-        column.units, column.biased = units, use_bias
-        column.caption += f"\n{units} {activation}"
-        column.layer = column.layer if has_kernel else None
+    layers = {layer.name: layer for layer in model.layers}
+    for op in model.ops():
+        if op.kind == "dropout":
+            columns[-1].caption += f"\ndropout {op.rate:g}"
+            continue
+        dense = op.kind == "dense"
+        column = _Column(
+            "hidden",
+            "z",
+            op.units,
+            f"{op.name}\n{op.units} {op.activation}",
+            layers[op.name] if dense else None,
+        )
+        column.biased = dense and op.use_bias
+        columns.append(column)
     if len(columns) > 2:
         for number, column in enumerate(columns[1:], 1):
             column.number = str(number)
