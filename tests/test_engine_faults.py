@@ -84,7 +84,7 @@ def test_what_workers_showed_survives_from_fit_to_fit() -> None:
         y = RNG.integers(0, 3, 3000)
         model = classifier(inputs=200, hidden=300)
         model.fit(x, y, batch_size=100, epochs=30, verbose=0)
-        net = model.network()
+        net = model._network()
         measured = net.pace
         assert any(measured.values())
         model.fit(x[:300].copy(), y[:300], batch_size=100, verbose=0)
@@ -126,7 +126,7 @@ class Overwrites(nn.callbacks.Callback):
         self.y[...] = self.value
 
     @property
-    def moved(self):  # type: ignore[override]
+    def on_progress(self):  # type: ignore[override]
         return lambda rows: self.y.fill(self.value)
 
 
@@ -425,7 +425,7 @@ def test_python_called_from_the_engine_has_its_own_floats() -> None:
     x = np.tile(X, (300, 1))
     y = np.tile(LABELS, 300)
     model = classifier(hidden=200)
-    net = model.network()
+    net = model._network()
     before = nn.get_num_threads()
     try:
         for count in (1, 2):
@@ -635,7 +635,7 @@ class FailsOnce:
 
 def test_a_failure_before_the_first_step_uses_up_no_shuffle(monkeypatch: pytest.MonkeyPatch) -> None:
     model, expected = classifier(), classifier()
-    failing = FailsOnce(model.network())
+    failing = FailsOnce(model._network())
     with monkeypatch.context() as patch:
         patch.setattr(model.trainer, "_network", lambda *_: failing)
         with pytest.raises(MemoryError):
@@ -777,10 +777,10 @@ print(sum(woken))
 
 
 def test_the_bar_shows_means_of_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["nnfast.progress"], "INTERVAL", -1.0)
-    monkeypatch.setattr(sys.modules["nnfast.progress"], "_can_move", lambda: True)
+    monkeypatch.setattr(sys.modules["nnfast.callbacks.progress"], "INTERVAL", -1.0)
+    monkeypatch.setattr(sys.modules["nnfast.callbacks.progress"], "_can_move", lambda: True)
     drawn: list[tuple[int, dict[str, float]]] = []
-    bar = sys.modules["nnfast.progress"].ProgressBar
+    bar = sys.modules["nnfast.callbacks.progress"].ProgressBar
     monkeypatch.setattr(bar, "_draw", lambda self, rows, logs: drawn.append((rows, dict(logs))))
     wide = 1200
     x = np.zeros((1500, wide), np.float32)
