@@ -147,6 +147,7 @@ class Sequential(Network):
     train_on_batch = _delegated(Trainer.train_on_batch)
     test_on_batch = _delegated(Trainer.test_on_batch)
     recover = _delegated(Trainer.recover)
+    explain = _delegated(Trainer.explain)
 
     @property
     def optimizer(self) -> Optimizer | None:

@@ -18,6 +18,7 @@ from ..names import serialize, unknown_name
 from ..network import BACKENDS, Draft, Network
 from .counts import checked_total
 from .health import LastFinite
+from .rows import Data
 
 if TYPE_CHECKING:
     from ..network import Net
@@ -148,7 +149,62 @@ class Compiled(Guarded):
         sums = totals.tolist()
         return {name: finish(sums[place] / rows) for name, finish, place in self._columns}
 
+    # Data
+
+    def _data(
+        self,
+        x: object,
+        y: object,
+        sample_weight: object,
+        prefix: str = "",
+        shape: tuple[int, ...] | None = None,
+    ) -> tuple[Data, tuple[int, ...]]:
+        """Checked rows, and the shape of a sample: `shape`, else that of the model, else of these. Builds nothing."""
+        model = self._current()
+        if y is None:
+            raise ValueError(f"{prefix}y must be given, one target for each row of {prefix}x.")
+        array = arrays.to_rows(x, f"{prefix}x")
+        shape = shape or model._shape_for(array)
+        inputs = arrays.as_inputs(array, shape, f"{prefix}x")
+        rows = len(inputs)
+        targets = losses.as_targets(self.loss, y, rows, model._head[0], f"{prefix}y")
+        weight = (
+            None
+            if sample_weight is None
+            else arrays.as_weights(sample_weight, rows, f"{prefix}sample_weight")
+        )
+        return Data(inputs, targets, weight), shape
+
+    def _weighted(self, data: Data, class_weight: object) -> Data:
+        """`class_weight` becomes a sample weight; together they multiply."""
+        if class_weight is None:
+            return data
+        weight = arrays.class_weights(class_weight, data.y, self.model._head[0])
+        return data._replace(weight=weight if data.weight is None else data.weight * weight)
+
     # State, for model files and copies
+
+    def recover(self) -> None:
+        """Put back the weights that the last finite epoch of the last fit ended with, and start the optimizer
+        afresh.
+
+        For use after `NonFiniteError`, usually followed by a lower learning rate. In the first epoch of a fit
+        they are the weights that it began with.
+
+        Raises
+        ------
+        RuntimeError
+            There was no fit since `compile`.
+        """
+        if self._last_finite.params is None:
+            raise RuntimeError("there are no weights to recover: no fit has begun since compile.")
+        self._current()
+        with self.model._lock:
+            net = self._network()
+            np.copyto(self._params, self._last_finite.params)
+            for slot in net.slots:
+                slot.fill(0.0)
+            net.step = 0
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile`, JSON-able; it takes them back: `model.compile(**config)`."""
@@ -257,3 +313,17 @@ class Compiled(Guarded):
             trainer.set_slots(snapshot["slots"])
             trainer.iterations = snapshot["iterations"]
         return trainer
+
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "copy.copy of a trainer would have to share the model with it. Use copy.deepcopy(model.trainer)."
+        )
+
+    def __reduce__(self) -> tuple[Callable[[Network], Compiled], tuple[Network]]:
+        return _trainer_of, (self.model,)
+
+
+def _trainer_of(model: Any) -> Compiled:
+    trainer: Compiled = model.trainer
+    trainer._held = model
+    return trainer

@@ -6,7 +6,11 @@ import math
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..data import arrays
+from ..losses import Loss
 from .counts import check_count
 
 
@@ -20,6 +24,14 @@ class Data(NamedTuple):
     def part(self, rows: slice) -> Data:
         """Some of them."""
         return Data(self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])
+
+
+def stand_ins(
+    loss: Loss, sample_shape: tuple[int, ...], outputs: int, rows: int
+) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    """Rows of ones, where there are no data, and targets for them."""
+    y = np.zeros(rows, np.int32) if loss.sparse else np.zeros((rows, outputs), np.float32)
+    return np.ones((rows, *sample_shape), np.float32), y
 
 
 def validation_epochs(frequency: int | Collection[int]) -> Callable[[int], bool]:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _core, losses
+from .. import _core
 from ..callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list, progress
-from ..data import arrays
 from ..errors import NonFiniteError
-from ..network import Network
 from . import batches
 from .compiled import Compiled
 from .counts import check_count, checked_batch_size
 from .health import check_weights, warn_of_dead_units
-from .rows import Data, split, unpack, validation_epochs
+from .rows import Data, split, stand_ins, unpack, validation_epochs
 
 if TYPE_CHECKING:
     from ..network import Run
@@ -70,39 +68,6 @@ class Trainer(Compiled):
     >>> history.epoch
     [0, 1, 2]
     """
-
-    # Data
-
-    def _data(
-        self,
-        x: object,
-        y: object,
-        sample_weight: object,
-        prefix: str = "",
-        shape: tuple[int, ...] | None = None,
-    ) -> tuple[Data, tuple[int, ...]]:
-        """Checked rows, and the shape of a sample: `shape`, else that of the model, else of these. Builds nothing."""
-        model = self._current()
-        if y is None:
-            raise ValueError(f"{prefix}y must be given, one target for each row of {prefix}x.")
-        array = arrays.to_rows(x, f"{prefix}x")
-        shape = shape or model._shape_for(array)
-        inputs = arrays.as_inputs(array, shape, f"{prefix}x")
-        rows = len(inputs)
-        targets = losses.as_targets(self.loss, y, rows, model._head[0], f"{prefix}y")
-        weight = (
-            None
-            if sample_weight is None
-            else arrays.as_weights(sample_weight, rows, f"{prefix}sample_weight")
-        )
-        return Data(inputs, targets, weight), shape
-
-    def _weighted(self, data: Data, class_weight: object) -> Data:
-        """`class_weight` becomes a sample weight; together they multiply."""
-        if class_weight is None:
-            return data
-        weight = arrays.class_weights(class_weight, data.y, self.model._head[0])
-        return data._replace(weight=weight if data.weight is None else data.weight * weight)
 
     # Training
 
@@ -323,27 +288,55 @@ class Trainer(Compiled):
             warn_of_dead_units(self.model, data.x)
         self._last_finite.keep_finite(self._params)
 
-    def recover(self) -> None:
-        """Put back the weights that the last finite epoch of the last fit ended with, and start the optimizer
-        afresh.
+    def explain(
+        self,
+        batch_size: int | None = None,
+        x: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        print_fn: Callable[[str], object] | None = None,
+    ) -> None:
+        """Print how a fit would be run: the ops, what workers share in each pass, which fast paths are taken and, for
+        each other one, why not, and the memory by region. Nothing is trained.
 
-        For use after `NonFiniteError`, usually followed by a lower learning rate. In the first epoch of a fit
-        they are the weights that it began with.
+        Parameters
+        ----------
+        batch_size : int, default 32
+        x, y, sample_weight : array_like, optional
+            As for `fit`: paths such as the skipping of zeros depend on the data. Without them one batch of rows
+            of ones stands in, which have no zeros.
+        print_fn : callable (str), default print
+            Called with each line.
 
         Raises
         ------
+        ValueError, TypeError
+            The model is not built and no data are given; arguments or data that are not right.
         RuntimeError
-            There was no fit since `compile`.
+            The model is being trained by another thread.
+
+        Examples
+        --------
+        >>> from nnfast import Sequential, layers
+        >>> model = Sequential([layers.Input((4,)), layers.Dense(1)], seed=0)
+        >>> model.compile("sgd", "mse")
+        >>> lines = []
+        >>> model.explain(batch_size=8, print_fn=lines.append)
+        >>> lines[1:4]
+        ['rule sgd, loss mean_squared_error', 'ops', '  0  dense 4 -> 1, linear']
         """
-        if self._last_finite.params is None:
-            raise RuntimeError("there are no weights to recover: no fit has begun since compile.")
-        self._current()
+        batch_size = checked_batch_size(batch_size)
         with self.model._lock:
-            net = self._network()
-            np.copyto(self._params, self._last_finite.params)
-            for slot in net.slots:
-                slot.fill(0.0)
-            net.step = 0
+            if x is None:
+                if y is not None or sample_weight is not None:
+                    raise ValueError("x must be given with y and sample_weight, got None.")
+                self._network()
+                x, y = stand_ins(self.loss, self.model.sample_shape, self.model._head[0], batch_size)
+            data, shape = self._data(x, y, sample_weight)
+            net = self._network(shape)
+            text = net.prepare(*data, batch_size).explain()
+        for line in text.rstrip().split("\n"):
+            (print_fn or print)(line)
 
     def train_on_batch(
         self,
@@ -454,20 +447,6 @@ class Trainer(Compiled):
     ) -> float | list[float] | Logs:
         """Loss and metrics of the given rows, as `evaluate` with no display."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
-
-    def __copy__(self) -> Self:
-        raise TypeError(
-            "copy.copy of a trainer would have to share the model with it. Use copy.deepcopy(model.trainer)."
-        )
-
-    def __reduce__(self) -> tuple[Callable[[Network], Trainer], tuple[Network]]:
-        return _trainer_of, (self.model,)
-
-
-def _trainer_of(model: Any) -> Trainer:
-    trainer: Trainer = model.trainer
-    trainer._held = model
-    return trainer
 
 
 def _result(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
