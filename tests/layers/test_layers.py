@@ -8,7 +8,7 @@ import pytest
 from nnfast import Sequential, _core, activations, layers
 from nnfast.names import serialize
 
-from .tolerances import POINTWISE_RTOL
+from ..tolerances import POINTWISE_RTOL
 
 
 def specs(*stack: layers.Layer, shape: tuple[int, ...] = (4,)) -> list[layers.Spec]:
