@@ -291,8 +291,10 @@ def test_seeds_out_of_range(seed: int) -> None:
 @pytest.mark.parametrize("count", [2**63, 2**64, 1 << 1000, -1])
 def test_counts_of_steps_out_of_range(count: int) -> None:
     model = classifier("adam")
-    with pytest.raises(ValueError, match="step: expected"):
+    with pytest.raises(ValueError, match="iterations must be"):
         model.trainer.iterations = count
+    with pytest.raises(ValueError, match="step: expected"):
+        model.network().step = count
     with pytest.raises(ValueError, match="step: expected"):
         _core.update(np.ones(1, np.float32), np.ones(1, np.float32), (), "sgd", (0.1,), count)
     assert model.trainer.iterations == 0
@@ -300,7 +302,7 @@ def test_counts_of_steps_out_of_range(count: int) -> None:
 
 def test_training_stops_where_steps_cannot_be_counted() -> None:
     model = classifier("adam")
-    model.trainer.iterations = 2**63 - 3
+    model.network().step = 2**63 - 3
     before = weights(model)
     with pytest.raises(RuntimeError, match=r"9223372036854775805 updates.*Set optimizer.iterations"):
         model.fit(X, LABELS, batch_size=16, verbose=0)
@@ -629,25 +631,28 @@ def test_predict_during_training_of_another_thread() -> None:
     assert (model.predict(x[:500]) == model.predict(x[:500])).all()
 
 
-class FailsOnce:
-    """A network whose first training call finds no memory."""
+class NoMemory:
+    """A network that finds no memory when a run is prepared, or in its first step."""
 
-    def __init__(self, net: object) -> None:
-        self.net, self.failed = net, False
+    def __init__(self, net: object, where: str) -> None:
+        self.net, self.where = net, where
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.net, name)
 
-    def train(self, *arguments: object) -> None:
-        if not self.failed:
-            self.failed = True
-            raise MemoryError("no memory for the workspace of a block of rows")
-        self.net.train(*arguments)  # type: ignore[attr-defined]
+    def prepare(self, *arguments: object) -> object:
+        return self if self.where == "step" else self.step()
+
+    def step(self, *arguments: object) -> object:
+        raise MemoryError("no memory for the workspace of a block of rows")
 
 
-def test_a_failure_before_the_first_step_uses_up_no_shuffle(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["prepare", "step"])
+def test_a_failure_before_the_first_step_uses_up_no_shuffle(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     model, expected = classifier(), classifier()
-    failing = FailsOnce(model.network())
+    failing = NoMemory(model.network(), where)
     with monkeypatch.context() as patch:
         patch.setattr(model.trainer, "_network", lambda *_: failing)
         with pytest.raises(MemoryError):
