@@ -489,7 +489,9 @@ class Activation(_Activated):
             return
         name, parameter = self.activation.name, self.activation.parameter or 0.0
         if ops and ops[-1].kind == "dense" and ops[-1].activation == activations.linear.name:
-            ops[-1] = ops[-1]._replace(activation=name, parameter=parameter)  # one op, so that its loss can be fused
+            ops[-1] = ops[-1]._replace(
+                activation=name, parameter=parameter
+            )  # one op, so that its loss can be fused
         else:
             ops.append(Op("activation", shape[0], self.name, name, parameter))
 

@@ -129,7 +129,9 @@ class Run:
             assert net._rule is not None
             for part in net._trained():
                 slots = [slot[part] for slot in net.slots]
-                net._rule.step(net.params[part], net._gradient[part], slots, constants, step, net._scratch[part])
+                net._rule.step(
+                    net.params[part], net._gradient[part], slots, constants, step, net._scratch[part]
+                )
             net.step = step
         return outputs[-1], sums
 
