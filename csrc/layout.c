@@ -53,7 +53,7 @@ static void want_slices(nn_plan *plan) {
     const nn_op_plan *first = &plan->ops[0];
     const ptrdiff_t rows = plan->block_rows, workers = plan->traits.workers, apart = NN_APART * workers,
                     I = first->op->inputs, O = first->op->outputs;
-    if (plan->skips_zeros || plan->owns_columns)
+    if ((plan->skips_zeros && plan->traits.train) || plan->owns_columns)
         want(layout, NN_REGION_SLICES, times(layout, rows, nn_line(O)) + apart);
     if (plan->owns_columns) {
         want(layout, NN_REGION_OWN_X, times(layout, workers, nn_line(times(layout, rows, I)) + NN_APART));

@@ -159,7 +159,8 @@ static void pass_first(nn_worker *w) {
                                if_dense(w, &w->reader.now));
 }
 
-/* Rows of the first layer's outputs, from the slices of all workers. */
+/* Rows of the first layer's outputs, from the slices of all workers; where the pool has lent none, they are
+ * there already. */
 static void stage_join(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff_t r1) {
     const ptrdiff_t O = op->dense.O;
     for (int thread = 0; thread < w->threads && w->threads > 1; thread++) {
@@ -229,9 +230,10 @@ void nn_skip_zeros_rewrite(nn_plan *plan, const nn_net *net) {
     plan->end = end;
     if (op->gradient) op->gradient = gradient, op->update = update;
     nn_plan_replace_stage(plan, nn_stage_gather, (nn_stage){.run = NULL});
+    const bool joins = train && plan->traits.workers > 1; /* whoever has rows writes them where they belong */
     const nn_stage join = {"join slices", op, stage_join}, activate = {"activation", op, nn_stage_activation};
-    nn_plan_replace_stage(plan, nn_dense_forward, op->activation->fused ? join : activate);
-    if (!op->activation->fused) nn_plan_insert_stage(plan, nn_stage_activation, join);
+    if (joins) nn_plan_insert_stage(plan, nn_dense_forward, join);
+    nn_plan_replace_stage(plan, nn_dense_forward, op->activation->fused ? (nn_stage){.run = NULL} : activate);
     nn_plan_insert_pass(
         plan, 0,
         (nn_pass){"first layer without zeros", train ? NN_SHARE_COLUMNS : NN_SHARE_ROWS, train, pass_first});

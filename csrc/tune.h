@@ -71,8 +71,9 @@
 
 /* The tuner (tuner.c). */
 #define NN_STRETCH_NS 4e6 /* of one schedule, until the clock is looked at */
-#define NN_TRIAL_NS 1e6   /* the same while the other schedule is tried: long against the waking of a worker \
-                           */
+#define NN_TRIAL_NS                                                                        \
+    1e6 /* the same while the other schedule is tried: long against the waking of a worker \
+         */
 #define NN_TRIAL_INTERVAL 8.0 /* trials' lengths until the next trial, at first; */
 #define NN_TRIAL_LOSS                                                                                   \
     0.02 /* the part of the time that a trial may lose if it finds what the last one found, so that the \
