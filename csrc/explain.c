@@ -50,7 +50,7 @@ static void say_passes(writer *out, const nn_plan *plan) {
         const nn_pass *pass = &plan->passes[p];
         const bool several = plan->traits.workers > 1;
         say(out, "  %d  %s", p + 1, pass->name);
-        if (several) say(out, ", by %s%s", nn_share_names[pass->share], pass->meets ? "" : ", no barrier");
+        if (several) say(out, ", %s%s", nn_share_names[pass->share], pass->meets ? "" : ", no barrier");
         if (pass->run == nn_pass_rows) say_stages(out, plan);
         say(out, "\n");
     }

@@ -83,13 +83,12 @@ static bool uses_dw_scratch(const nn_plan *plan) {
 static void want_gradients(nn_plan *plan) {
     nn_layout *layout = &plan->layout;
     const ptrdiff_t rows = plan->block_rows, K = nn_net_outputs(plan->net);
-    ptrdiff_t biases = 0;
-    bool transposes = false;
+    ptrdiff_t biases = 0, transposes = 0;
     for (int i = 0; i < plan->count; i++) {
-        transposes |= plan->ops[i].keeps_transpose;
+        if (plan->ops[i].keeps_transpose) transposes += nn_line(plan->ops[i].dense.I * plan->ops[i].dense.O);
         biases += plan->ops[i].op->bias ? nn_line(plan->ops[i].op->outputs) : 0;
     }
-    if (transposes) want(layout, NN_REGION_TRANSPOSED, plan->net->size);
+    want(layout, NN_REGION_TRANSPOSED, transposes);
     if (plan->dx_row) want(layout, NN_REGION_DX, times(layout, rows, plan->dx_row));
     if (plan->stores_gradient || plan->single_output || plan->traits.batch_size > rows)
         want(layout, NN_REGION_GRADIENT, plan->net->size);
@@ -131,6 +130,7 @@ void nn_layout_unite(nn_layout *a, nn_layout *b) {
 void nn_plan_place(nn_plan *plan, float *memory) {
     const nn_layout *layout = &plan->layout;
     float *a = memory + layout->at[NN_REGION_OUTPUTS], *db = memory + layout->at[NN_REGION_DB];
+    float *transposed = memory + layout->at[NN_REGION_TRANSPOSED];
     for (int i = 0; i < plan->count; i++) {
         nn_op_plan *op = &plan->ops[i];
         const ptrdiff_t floats = nn_line(plan->block_rows * op->op->outputs);
@@ -140,6 +140,8 @@ void nn_plan_place(nn_plan *plan, float *memory) {
         op->dz = a;
         a += floats;
         op->db = db;
+        op->transposed = transposed;
         db += op->op->bias ? nn_line(op->op->outputs) : 0;
+        transposed += op->keeps_transpose ? nn_line(op->dense.I * op->dense.O) : 0;
     }
 }

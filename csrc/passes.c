@@ -96,7 +96,7 @@ void nn_dense_backward(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff
         float *scratch = nn_at(w, NN_REGION_DX) + r0 * w->plan->dx_row;
         w->kernels->dense_dx_from_w(dx, scratch, dz, op->dense.w, &slope, R, I, O);
     } else {
-        w->kernels->dense_dx(dx, dz, nn_at(w, NN_REGION_TRANSPOSED) + op->op->w, &slope, R, I, O);
+        w->kernels->dense_dx(dx, dz, op->transposed, &slope, R, I, O);
     }
 }
 
@@ -214,7 +214,7 @@ static nn_own_inputs own_inputs(const nn_worker *w, const nn_op_plan *op) {
 static void renew_transpose(nn_worker *w, const nn_op_plan *op, const nn_own_inputs *own) {
     if (!op->keeps_transpose) return;
     const ptrdiff_t I = op->dense.I, O = op->dense.O;
-    const nn_weights transposed = {.w = nn_at(w, NN_REGION_TRANSPOSED) + op->op->w};
+    const nn_weights transposed = {.w = op->transposed};
     if (own->serial && op->twin_update && w->block.first && w->block.last) {
         const nn_outer g = {.dz = input_rows(w, op, 0), .x = op->dz, .R = w->block.R, .I = O, .O = I};
         if (w->thread == 0) w->kernels->dense_dw_update(&transposed, NULL, &g, 0, O, &w->update, NULL);

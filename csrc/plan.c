@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const nn_share_names[NN_SHARES] = {"rows", "columns", "weights", "in turn"};
+const char *const nn_share_names[NN_SHARES] = {"by rows", "by columns", "by weights", "in turn"};
 
 /* The lists of a plan */
 

@@ -41,6 +41,7 @@ struct nn_op_plan {
     int place;             /* among the ops of the plan */
     float *a, *dz;         /* (block_rows, outputs), set when there is memory */
     float *db;             /* (outputs), of an op with biases */
+    float *transposed;     /* (outputs, inputs), if kept */
 };
 
 /* What a few rows go through in the pass over rows, one after the other, before the next ones. */
@@ -73,7 +74,7 @@ typedef enum nn_region {
     NN_REGION_OWN_X,      /* each worker's own rows */
     NN_REGION_CHAINS,     /* each worker's chains of a single output, (block_rows, NN_CHAINS) */
     NN_REGION_OUTPUTS,    /* a of all ops, in training each with its dz */
-    NN_REGION_TRANSPOSED, /* w of the ops that keep a transpose, at their offsets in the parameters */
+    NN_REGION_TRANSPOSED, /* w of the ops that keep a transpose */
     NN_REGION_DX,         /* scratch of dz wT from w itself */
     NN_REGION_GRADIENT,   /* flat as the parameters */
     NN_REGION_DB,         /* bias gradients, flat as the parameters' widest op, each worker's */

@@ -232,10 +232,9 @@ static bool renew_transposes(const nn_run *run) {
         if (!op->keeps_transpose) continue;
         const ptrdiff_t I = op->dense.I, O = op->dense.O,
                         rows = (NN_TRANSPOSE_AT_ONCE / O / NN_ROWS_UNIT + 1) * NN_ROWS_UNIT;
-        float *transposed = run->memory + plan->layout.at[NN_REGION_TRANSPOSED] + op->op->w;
         for (ptrdiff_t i = 0; i < I; i += rows) {
             if (i > 0 && run->steps.poll && run->steps.poll(run->steps.context, 0)) return false;
-            run->net->kernels->transpose(transposed, op->dense.w, I, O, i, I - i < rows ? I : i + rows);
+            run->net->kernels->transpose(op->transposed, op->dense.w, I, O, i, I - i < rows ? I : i + rows);
         }
     }
     return true;
