@@ -122,28 +122,28 @@ def kernels_and_steps() -> None:
     _core.set_instruction_set(before[1])
 
 
-def ways_to_train() -> None:
+def schedules() -> None:
     """One worker, several, and what training chooses of these, in turns, on every batch size of some nets.
-    The distance of the cores, which decides, before and after. A step that is not worth several workers has one in every way."""
+    The distance of the cores, which decides, before and after. A step that is not worth several workers has one in each."""
     if nn.get_num_threads() < 2:
         print("one thread: nothing to compare")
         return
-    ways = [*_core.WAYS, None]
-    names = " | ".join(f"{way or 'as chosen'}, µs" for way in ways)
-    print(f"\n| step | {names} | alone / as chosen | ns between cores |\n|---|{'---:|' * (len(ways) + 2)}")
+    tried = [*_core.SCHEDULES, None]
+    names = " | ".join(f"{schedule or 'as chosen'}, µs" for schedule in tried)
+    print(f"\n| step | {names} | serial / as chosen | ns between cores |\n|---|{'---:|' * (len(tried) + 2)}")
     for name, rule in PAIRS:
         for batch_size in workloads.WORKLOADS[name].batch_sizes:
             runs = []
-            for way in ways:
+            for schedule in tried:
                 net = workloads.make_net(name, rule, "native")
                 assert isinstance(net, _core.Net)
-                net.way = way
+                net.schedule = schedule
                 runs.append(workloads.steps(name, rule, "native", batch_size, net))
-            spent: list[list[float]] = [[] for _ in ways]
+            spent: list[list[float]] = [[] for _ in tried]
             before = limits.between_cores()
             for turn in range(TURNS):
-                for place in range(len(ways)):
-                    at = (turn + place) % len(ways)
+                for place in range(len(tried)):
+                    at = (turn + place) % len(tried)
                     spent[at].append(1e6 * seconds(runs[at]))
             medians = [median(times) for times in spent]
             print(
@@ -193,7 +193,7 @@ def around_the_training() -> None:
             )
 
 
-PARTS = {"peak": kernels_and_steps, "threads": ways_to_train, "fit": around_the_training}
+PARTS = {"peak": kernels_and_steps, "threads": schedules, "fit": around_the_training}
 
 
 def main() -> None:

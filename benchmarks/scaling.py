@@ -62,6 +62,7 @@ def epoch_seconds(
     import numpy as np
 
     from nnfast import _core
+    from nnfast.graph import Op
 
     rng = np.random.default_rng(0)
     x = rng.random((rows, inputs), dtype=np.float32)
@@ -70,7 +71,7 @@ def epoch_seconds(
     _core.shuffle(order, 0, 0)
     nets = []
     for _ in threads:
-        net = _core.Net(inputs, [(units, activation, 0.0, True, True) for units, activation in layers])
+        net = _core.Net(inputs, [Op("dense", units, activation=activation) for units, activation in layers])
         for i, tensor in enumerate(net.tensors):
             if tensor.ndim == 2:
                 tensor[...] = (_core.uniform(tensor.size, 0, i).reshape(tensor.shape) - 0.5) / np.sqrt(

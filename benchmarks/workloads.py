@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnfast import _core, reference
+from nnfast.graph import Op
 
 BATCH_SIZES = (1, 8, 16, 32, 64, 128, 256, 0)  # 0: the full batch
 BACKENDS = {"native": _core.Net, "reference": reference.Net}
@@ -155,7 +156,7 @@ def make_net(name: str, rule: str, backend: str) -> _core.Net | reference.Net:
     """A net of either backend, compiled."""
     work = WORKLOADS[name]
     net = BACKENDS[backend](
-        work.inputs, [(units, activation, 0.0, True, True) for units, activation in work.layers]
+        work.inputs, [Op("dense", units, activation=activation) for units, activation in work.layers]
     )
     for tensor, value in zip(net.tensors, weights(name), strict=True):
         tensor[...] = value
@@ -171,6 +172,7 @@ def steps(
     batch = batch_size or len(x)
     net = net or make_net(name, rule, backend)
     rows = order(name)
+    prepared = net.prepare(x, y, None, batch)
     totals = np.zeros(1)
     per_epoch = len(x) // batch
     at = 0
@@ -179,7 +181,7 @@ def steps(
         nonlocal at
         while count > 0:
             here = min(count, per_epoch - at)
-            net.train(x, y, None, rows, at * batch, (at + here) * batch, batch, RULES[rule], totals, None)
+            prepared.step(rows, at * batch, (at + here) * batch, RULES[rule], totals, None)
             at = (at + here) % per_epoch
             count -= here
 

@@ -31,7 +31,8 @@ ptrdiff_t nn_first_row_outside(const uint32_t *rows, ptrdiff_t n, ptrdiff_t boun
     return -1;
 }
 
-ptrdiff_t nn_first_row_disordered(const int64_t *start, const int32_t *index, ptrdiff_t rows, ptrdiff_t inputs) {
+ptrdiff_t nn_first_row_disordered(const int64_t *start, const int32_t *index, ptrdiff_t rows,
+                                  ptrdiff_t inputs) {
     for (ptrdiff_t r = 0; r < rows; r++) {
         int64_t last = -1;
         for (int64_t k = start[r]; k < start[r + 1]; k++) {

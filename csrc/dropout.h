@@ -1,4 +1,5 @@
-/* One row of Dropout: which units are dropped is a hash of the row's key and the unit, the same in a word of any width. */
+/* One row of Dropout: which units are dropped is a hash of the row's key and the unit, the same in a word of
+ * any width. */
 
 #ifndef NN_DROPOUT_H
 #define NN_DROPOUT_H
@@ -22,7 +23,8 @@ static void dropout(float *out, const float *in, nn_dropout mask, ptrdiff_t n) {
     for (int i = 0; i < VW; i++) lane[i] = (uint32_t)i;
     FOR_WORDS(n, {
         const ivec kept = (ivec)(unit_hash(lane + (uint32_t)i, mask.key) >= mask.threshold);
-        vstore_part(out + i, vselect(kept, vload_part(in + i, PART, tail) * scale, vzero()) + 0.0f, PART, tail);
+        vstore_part(out + i, vselect(kept, vload_part(in + i, PART, tail) * scale, vzero()) + 0.0f, PART,
+                    tail);
     });
 }
 

@@ -200,7 +200,8 @@ typedef struct nn_single_gradient {
 /* Whether dense_dw_update has a use for scratch, in a layer of O outputs and batches of R rows. */
 static inline bool nn_dw_wants_scratch(ptrdiff_t R, ptrdiff_t O) { return R >= 48 && O >= 512; }
 
-/* Dropout of a row: a unit is dropped whose hash, a function of the row's key, is below the threshold; what is kept is multiplied. */
+/* Dropout of a row: a unit is dropped whose hash, a function of the row's key, is below the threshold; what
+ * is kept is multiplied. */
 typedef struct nn_dropout {
     uint32_t key[2];
     uint32_t threshold;

@@ -5,7 +5,8 @@
 
 #include <stddef.h>
 
-/* Zeroed floats on a cache line, in large pages where that helps; freed with nn_free. NULL if there is no memory. */
+/* Zeroed floats on a cache line, in large pages where that helps; freed with nn_free. NULL if there is no
+ * memory. */
 void *nn_alloc(size_t bytes);
 void nn_free(void *memory);
 

@@ -1,8 +1,8 @@
 /* Metrics: sums over rows of something that is looked at, not trained on, one row each.
  *
- * Each goes on with the sum that the rows before have made, so that no total depends on where a batch is cut into blocks.
- * They see what the model predicts, in the same forward pass that the loss sees. Plain loops: a metric
- * costs a hundredth of a layer. */
+ * Each goes on with the sum that the rows before have made, so that no total depends on where a batch is cut
+ * into blocks. They see what the model predicts, in the same forward pass that the loss sees. Plain loops: a
+ * metric costs a hundredth of a layer. */
 
 #ifndef NN_METRIC_H
 #define NN_METRIC_H
@@ -16,7 +16,8 @@ static ptrdiff_t argmax(const float *a, ptrdiff_t n) {
     return best;
 }
 
-static double sparse_categorical_accuracy(double sum, const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K) {
+static double sparse_categorical_accuracy(double sum, const float *a, nn_targets y, ptrdiff_t R,
+                                          ptrdiff_t K) {
     for (ptrdiff_t r = 0; r < R; r++) sum += argmax(a + r * K, K) == y.labels[r];
     return sum;
 }
@@ -30,7 +31,8 @@ static double categorical_accuracy(double sum, const float *a, nn_targets y, ptr
 static double agreement(double sum, const float *a, nn_targets y, ptrdiff_t R, ptrdiff_t K, float threshold) {
     for (ptrdiff_t r = 0; r < R; r++) {
         double row = 0.0;
-        for (ptrdiff_t k = 0; k < K; k++) row += (a[r * K + k] > threshold ? 1.0f : 0.0f) == y.values[r * K + k];
+        for (ptrdiff_t k = 0; k < K; k++)
+            row += (a[r * K + k] > threshold ? 1.0f : 0.0f) == y.values[r * K + k];
         sum += row / (double)K;
     }
     return sum;

@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the op's parameters lie. Biases first: those of the first op are written by all workers, the next op's weights by one of them, and hardware
- * prefetch runs past the end of a stream. False if there are more than memory can hold. */
+/* Where the op's parameters lie. Biases first: those of the first op are written by all workers, the next
+ * op's weights by one of them, and hardware prefetch runs past the end of a stream. False if there are more
+ * than memory can hold. */
 static bool place_parameters(nn_net *net, nn_op *op) {
     ptrdiff_t weights;
-    if (op->outputs > NN_MAX_SIZE || __builtin_mul_overflow(op->inputs, op->outputs, &weights) || weights > PTRDIFF_MAX / 128) return false;
+    if (op->outputs > NN_MAX_SIZE || __builtin_mul_overflow(op->inputs, op->outputs, &weights) ||
+        weights > PTRDIFF_MAX / 128)
+        return false;
     op->b = net->size;
     op->w = op->b + (op->bias ? nn_line(op->outputs) : 0);
     net->size = op->w + nn_line(weights);

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static void dense_apply(const nn_net *net, const nn_op *op, const nn_activation *activation, float *a, const float *x, ptrdiff_t R) {
+static void dense_apply(const nn_net *net, const nn_op *op, const nn_activation *activation, float *a,
+                        const float *x, ptrdiff_t R) {
     const nn_dense dense = {.w = net->weights.w + op->w,
                             .b = op->bias ? net->weights.w + op->b : NULL,
                             .I = op->inputs,
@@ -16,7 +17,8 @@ static void dense_apply(const nn_net *net, const nn_op *op, const nn_activation 
     net->kernels->dense_forward(a, x, &dense, R);
 }
 
-static void activation_apply(const nn_net *net, const nn_op *op, const nn_activation *activation, float *a, const float *x, ptrdiff_t R) {
+static void activation_apply(const nn_net *net, const nn_op *op, const nn_activation *activation, float *a,
+                             const float *x, ptrdiff_t R) {
     (void)net;
     memcpy(a, x, (size_t)(R * op->outputs) * sizeof *a);
     activation->forward(a, R, op->outputs, op->parameter);
@@ -30,8 +32,13 @@ static const nn_op_kind kinds[] = {
      .backward = nn_dense_backward,
      .gradient = nn_dense_gradient,
      .update = nn_dense_update},
-    {.name = "activation", .apply = activation_apply, .forward = nn_activation_forward, .backward = nn_activation_backward},
+    {.name = "activation",
+     .apply = activation_apply,
+     .forward = nn_activation_forward,
+     .backward = nn_activation_backward},
     {.name = "dropout", .train_only = true, .forward = nn_dropout_forward, .backward = nn_dropout_backward},
 };
 
-const nn_op_kind *nn_op_kinds(int place) { return place < (int)(sizeof kinds / sizeof *kinds) ? &kinds[place] : NULL; }
+const nn_op_kind *nn_op_kinds(int place) {
+    return place < (int)(sizeof kinds / sizeof *kinds) ? &kinds[place] : NULL;
+}

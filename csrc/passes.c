@@ -11,10 +11,12 @@ static const float *input_rows(const nn_worker *w, const nn_op_plan *op, ptrdiff
     return (op->input ? op->input->a : w->block.x) + r * op->op->inputs;
 }
 
-/* The slope that a gradient with respect to the output of `below` still has to be multiplied with, for rows from r on. */
+/* The slope that a gradient with respect to the output of `below` still has to be multiplied with, for rows
+ * from r on. */
 static nn_slope slope_of(const nn_worker *w, const nn_op_plan *below, ptrdiff_t r) {
     const bool linear = below->activation == &w->kernels->activations[0];
-    return (nn_slope){linear ? NULL : below->activation, below->op->parameter, below->a + r * below->op->outputs};
+    return (nn_slope){linear ? NULL : below->activation, below->op->parameter,
+                      below->a + r * below->op->outputs};
 }
 
 /* Stages */
@@ -51,13 +53,16 @@ void nn_stage_loss(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff_t r
     const bool train = w->plan->traits.train;
     const ptrdiff_t R = r1 - r0, K = op->op->outputs;
     const float *weight = w->block.weight ? w->block.weight + r0 : NULL;
-    const nn_targets y = {w->block.y.labels ? w->block.y.labels + r0 : NULL, w->block.y.values ? w->block.y.values + r0 * K : NULL};
-    float *a = op->a + r0 * K, *dz = train ? op->dz + r0 * K : NULL, *row_loss = nn_at(w, NN_REGION_ROW_LOSS) + r0;
+    const nn_targets y = {w->block.y.labels ? w->block.y.labels + r0 : NULL,
+                          w->block.y.values ? w->block.y.values + r0 * K : NULL};
+    float *a = op->a + r0 * K, *dz = train ? op->dz + r0 * K : NULL,
+          *row_loss = nn_at(w, NN_REGION_ROW_LOSS) + r0;
     if (net->linked) {
         net->loss->from_logits(row_loss, dz, a, y, weight, R, K, w->block.scale);
         return;
     }
-    if (net->from_logits) { /* the probabilities go to scratch: predictions and metrics see what the net gives */
+    if (net->from_logits) { /* the probabilities go to scratch: predictions and metrics see what the net gives
+                             */
         float *p = nn_at(w, NN_REGION_LINKED) + r0 * K;
         memcpy(p, a, (size_t)(R * K) * sizeof *a);
         net->loss->from_logits(row_loss, dz, p, y, weight, R, K, w->block.scale);
@@ -70,7 +75,8 @@ void nn_stage_loss(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff_t r
 void nn_stage_outputs(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff_t r1) {
     const nn_steps *steps = &w->run->steps;
     const ptrdiff_t K = op->op->outputs, row = w->block.place - steps->start + r0;
-    if (steps->outputs) memcpy(steps->outputs + row * K, op->a + r0 * K, (size_t)((r1 - r0) * K) * sizeof(float));
+    if (steps->outputs)
+        memcpy(steps->outputs + row * K, op->a + r0 * K, (size_t)((r1 - r0) * K) * sizeof(float));
 }
 
 /* Behind a large op of a wide net. */
@@ -90,7 +96,7 @@ void nn_dense_backward(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff
         float *scratch = nn_at(w, NN_REGION_DX) + r0 * w->plan->dx_row;
         w->kernels->dense_dx_from_w(dx, scratch, dz, op->dense.w, &slope, R, I, O);
     } else {
-        w->kernels->dense_dx(dx, dz, nn_at(w, NN_REGION_TRANSPOSED) + op->op->w, &slope, R, I, O);
+        w->kernels->dense_dx(dx, dz, op->transposed, &slope, R, I, O);
     }
 }
 
@@ -103,7 +109,8 @@ void nn_activation_backward(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, pt
 
 /* Passes */
 
-/* A worker's rows, from the inputs to all dz: some go through all stages before the next ones, as long as what they leave stays in the cache. */
+/* A worker's rows, from the inputs to all dz: some go through all stages before the next ones, as long as
+ * what they leave stays in the cache. */
 void nn_pass_rows(nn_worker *w) {
     const nn_plan *plan = w->plan;
     ptrdiff_t r0, r1;
@@ -118,7 +125,8 @@ void nn_pass_rows(nn_worker *w) {
     }
 }
 
-/* The loss of the batch so far, whose rows are added in order; every worker finds the same, and leaves if it is not finite. Metrics are worker 0's. */
+/* The loss of the batch so far, whose rows are added in order; every worker finds the same, and leaves if it
+ * is not finite. Metrics are worker 0's. */
 void nn_pass_totals(nn_worker *w) {
     const nn_net *net = w->net;
     const nn_op_plan *last = &w->plan->ops[w->plan->count - 1];
@@ -165,10 +173,12 @@ nn_sink nn_sink_at(const nn_worker *w, ptrdiff_t offset) {
 
 static void update_at(nn_worker *w, ptrdiff_t offset, float *gradient, ptrdiff_t n) {
     const nn_weights weights = nn_weights_at(w->net->weights, offset);
-    w->net->rule->update(&weights, gradient, (nn_area){.rows = 1, .n = n, .ldw = n, .ldg = n}, &w->constants, false);
+    w->net->rule->update(&weights, gradient, (nn_area){.rows = 1, .n = n, .ldw = n, .ldg = n}, &w->constants,
+                         false);
 }
 
-void nn_bias_gradient(nn_worker *w, const nn_op_plan *op, const float *dz, ptrdiff_t ldz, ptrdiff_t c0, ptrdiff_t c1) {
+void nn_bias_gradient(nn_worker *w, const nn_op_plan *op, const float *dz, ptrdiff_t ldz, ptrdiff_t c0,
+                      ptrdiff_t c1) {
     const nn_sink sink = nn_sink_at(w, op->op->b + c0);
     float *db = sink.stored ? sink.stored : op->db + c0;
     w->kernels->dense_db(db, sink.start, dz, w->block.R, c1 - c0, ldz);
@@ -179,7 +189,8 @@ void nn_bias_update(nn_worker *w, const nn_op_plan *op, ptrdiff_t c0, ptrdiff_t 
     update_at(w, op->op->b + c0, nn_at(w, NN_REGION_GRADIENT) + op->op->b + c0, c1 - c0);
 }
 
-/* The inputs whose weights are a worker's, and whether it has the biases; in blocks of few rows worker 0 has all. */
+/* The inputs whose weights are a worker's, and whether it has the biases; in blocks of few rows worker 0 has
+ * all. */
 typedef struct nn_own_inputs {
     bool serial, biases;
     ptrdiff_t i0, i1;
@@ -191,18 +202,19 @@ static nn_own_inputs own_inputs(const nn_worker *w, const nn_op_plan *op) {
     if (own.serial) {
         own.i1 = w->thread == 0 ? I : 0;
     } else {
-        nn_share_out(I, I < 2 * NN_ROWS_UNIT * w->threads ? 4 : NN_ROWS_UNIT, w->thread, w->threads, &own.i0, &own.i1);
+        nn_share_out(I, I < 2 * NN_ROWS_UNIT * w->threads ? 4 : NN_ROWS_UNIT, w->thread, w->threads, &own.i0,
+                     &own.i1);
     }
-    own.biases = op->op->bias && w->thread == (own.serial ? 0 : op->place % w->threads);
+    own.biases = op->op->bias && (w->threads == 1 || w->thread == (own.serial ? 0 : op->place % w->threads));
     return own;
 }
 
-/* After the update of a worker's inputs: the same in the transpose, by transposing them or, where the rows are few and the rule has no slots, by the
- * same update, which costs less then. */
+/* After the update of a worker's inputs: the same in the transpose, by transposing them or, where the rows
+ * are few and the rule has no slots, by the same update, which costs less then. */
 static void renew_transpose(nn_worker *w, const nn_op_plan *op, const nn_own_inputs *own) {
     if (!op->keeps_transpose) return;
     const ptrdiff_t I = op->dense.I, O = op->dense.O;
-    const nn_weights transposed = {.w = nn_at(w, NN_REGION_TRANSPOSED) + op->op->w};
+    const nn_weights transposed = {.w = op->transposed};
     if (own->serial && op->twin_update && w->block.first && w->block.last) {
         const nn_outer g = {.dz = input_rows(w, op, 0), .x = op->dz, .R = w->block.R, .I = O, .O = I};
         if (w->thread == 0) w->kernels->dense_dw_update(&transposed, NULL, &g, 0, O, &w->update, NULL);
@@ -213,12 +225,15 @@ static void renew_transpose(nn_worker *w, const nn_op_plan *op, const nn_own_inp
 
 void nn_dense_gradient(nn_worker *w, const nn_op_plan *op) {
     const nn_own_inputs own = own_inputs(w, op);
-    const nn_outer g = {.dz = op->dz, .x = input_rows(w, op, 0), .R = w->block.R, .I = op->dense.I, .O = op->dense.O};
+    const nn_outer g = {
+        .dz = op->dz, .x = input_rows(w, op, 0), .R = w->block.R, .I = op->dense.I, .O = op->dense.O};
     const nn_sink sink = nn_sink_at(w, op->op->w);
     if (sink.stored) {
         w->kernels->dense_dw(sink.stored, sink.start, &g, own.i0, own.i1);
     } else {
-        float *scratch = nn_has(w->plan, NN_REGION_DW) ? nn_at(w, NN_REGION_DW) + w->thread * w->kernels->dw_scratch : NULL;
+        float *scratch = nn_has(w->plan, NN_REGION_DW)
+                             ? nn_at(w, NN_REGION_DW) + w->thread * w->kernels->dw_scratch
+                             : NULL;
         w->kernels->dense_dw_update(&op->weights, sink.start, &g, own.i0, own.i1, &w->update, scratch);
         renew_transpose(w, op, &own);
     }

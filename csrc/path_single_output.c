@@ -1,14 +1,18 @@
-/* The fast path of a net with one hidden ReLU layer and a single output, as regression on a table has it (single_output.h has the kernels): the gradient
- * of the hidden layer is formed where it is used and never stored.
+/* The fast path of a net with one hidden ReLU layer and a single output, as regression on a table has it
+ * (single_output.h has the kernels): the gradient of the hidden layer is formed where it is used and never
+ * stored.
  *
- * Several workers own columns of the hidden layer, and each passes all rows through them, so that hidden outputs, of which there are most, stay where
- * they are made and used. What travels is the output's chains of each row, from worker to worker, and dz of the last one back to all. */
+ * Several workers own columns of the hidden layer, and each passes all rows through them, so that hidden
+ * outputs, of which there are most, stay where they are made and used. What travels is the output's chains of
+ * each row, from worker to worker, and dz of the last one back to all. */
 
 #include "run.h"
 #include "tune.h"
 
 /* Floats of one worker, a distance from the next one's. */
-static ptrdiff_t own_x_floats(const nn_plan *plan) { return nn_line(plan->block_rows * plan->ops[0].dense.I) + NN_APART; }
+static ptrdiff_t own_x_floats(const nn_plan *plan) {
+    return nn_line(plan->block_rows * plan->ops[0].dense.I) + NN_APART;
+}
 static ptrdiff_t chains_floats(const nn_plan *plan) { return plan->block_rows * NN_CHAINS + NN_APART; }
 
 static void begin(nn_worker *w) {
@@ -39,14 +43,16 @@ static void pass_hidden(nn_worker *w) {
     w->kernels->single_hidden(&w->slice, w->own_x, w->block.R, hidden->dense.I, hidden->activation);
 }
 
-/* What they give to the output, on top of what the workers before have given; the last one goes on to the loss. */
+/* What they give to the output, on top of what the workers before have given; the last one goes on to the
+ * loss. */
 static void pass_chains(nn_worker *w) {
     const nn_op_plan *out = &w->plan->ops[1];
     const ptrdiff_t R = w->block.R;
     const bool last = w->thread == w->threads - 1;
     float *chains = nn_at(w, NN_REGION_CHAINS) + w->thread * chains_floats(w->plan);
     const float *before = w->thread == 0 ? NULL : chains - chains_floats(w->plan);
-    w->kernels->single_chains(out->a, last ? NULL : chains, before, &w->slice, out->dense.w + w->slice.c0, out->dense.b, R);
+    w->kernels->single_chains(out->a, last ? NULL : chains, before, &w->slice, out->dense.w + w->slice.c0,
+                              out->dense.b, R);
     if (!last) return;
     out->activation->forward(out->a, R, 1, out->op->parameter);
     nn_gather_targets(w, 0, R);
@@ -59,7 +65,8 @@ static void update_columns(nn_worker *w, ptrdiff_t offset, ptrdiff_t rows) {
     const nn_slice *slice = &w->slice;
     const ptrdiff_t at = offset + slice->c0;
     const nn_weights weights = nn_weights_at(w->net->weights, at);
-    w->net->rule->update(&weights, nn_at(w, NN_REGION_GRADIENT) + at, (nn_area){.rows = rows, .n = slice->n, .ldw = slice->ldw, .ldg = slice->ldw},
+    w->net->rule->update(&weights, nn_at(w, NN_REGION_GRADIENT) + at,
+                         (nn_area){.rows = rows, .n = slice->n, .ldw = slice->ldw, .ldg = slice->ldw},
                          &w->constants, false);
 }
 
@@ -89,7 +96,8 @@ const char *nn_single_output_refuses(const nn_plan *plan, const nn_net *net) {
     const nn_op_plan *hidden = &plan->ops[0], *out = hidden + 1;
     (void)net;
     if (!plan->traits.train) return "nothing is trained";
-    if (plan->count != 2 || !hidden->op->kind->has_weights || !out->op->kind->has_weights || out->dense.O != 1)
+    if (plan->count != 2 || !hidden->op->kind->has_weights || !out->op->kind->has_weights ||
+        out->dense.O != 1)
         return "not one hidden layer and one output";
     if (!hidden->gradient || !out->gradient) return "a layer is frozen";
     if (!hidden->dense.b || !hidden->activation->relu_slope) return "the hidden layer is no ReLU with biases";
@@ -105,7 +113,8 @@ void nn_single_output_rewrite(nn_plan *plan, const nn_net *net) {
     plan->single_output = true;
     plan->ops[1].keeps_transpose = false;
     plan->owns_columns = plan->traits.workers > 1 && plan->ops[0].dense.I <= NN_SINGLE_MAX_INPUTS;
-    const nn_pass columns = {"gradient and update of own columns", NN_SHARE_COLUMNS, !plan->owns_columns, pass_columns};
+    const nn_pass columns = {"gradient and update of own columns", NN_SHARE_COLUMNS, !plan->owns_columns,
+                             pass_columns};
     plan->passes[plan->passes_count - 1] = columns;
     if (plan->owns_columns) {
         plan->passes[0] = (nn_pass){"hidden layer, own columns", NN_SHARE_COLUMNS, false, pass_hidden};

@@ -1,8 +1,11 @@
-/* The fast path of a first layer without zeros: of CSR matrices always, of dense inputs where many are zero (sparse.h has the kernels).
+/* The fast path of a first layer without zeros: of CSR matrices always, of dense inputs where many are zero
+ * (sparse.h has the kernels).
  *
- * In training each worker owns columns of the first layer, in both passes, and finds for itself what is not zero; rows are shared out for the layers
- * above. Slices that lie side by side in memory move between the cores, because hardware prefetch runs past the end of each row; so what is written in
- * every step lies slice by slice instead, and weights and slots are packed like that for as long as a stretch of many steps lasts. */
+ * In training each worker owns columns of the first layer, in both passes, and finds for itself what is not
+ * zero; rows are shared out for the layers above. Slices that lie side by side in memory move between the
+ * cores, because hardware prefetch runs past the end of each row; so what is written in every step lies slice
+ * by slice instead, and weights and slots are packed like that for as long as a stretch of many steps lasts.
+ */
 
 #include "run.h"
 #include "tune.h"
@@ -15,14 +18,17 @@ bool nn_mostly_zero(const nn_net *net, const nn_data *data) {
     if (!data->x || first->inputs < NN_SKIP_MIN_INPUTS) return false;
     const ptrdiff_t rows = data->n < NN_SKIP_SAMPLE ? data->n : NN_SKIP_SAMPLE;
     ptrdiff_t grouped = 0;
-    for (ptrdiff_t r = 0; r < rows; r++) grouped += net->kernels->count_grouped(data->x + data->n / rows * r * first->inputs, first->inputs);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        grouped += net->kernels->count_grouped(data->x + data->n / rows * r * first->inputs, first->inputs);
     return (double)grouped < NN_SKIP_DENSITY * (double)rows * (double)first->inputs;
 }
 
 ptrdiff_t nn_sparse_place(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, bool dense, float *base) {
     const ptrdiff_t widest = ((inputs + NN_SPARSE_MAX_BLOCKS - 1) / NN_SPARSE_MAX_BLOCKS + 63) / 64 * 64;
     ptrdiff_t used = 0;
-    *s = (nn_sparse){.inputs = inputs, .words = (inputs + 15) / 16, .block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK};
+    *s = (nn_sparse){.inputs = inputs,
+                     .words = (inputs + 15) / 16,
+                     .block = widest > NN_SPARSE_BLOCK ? widest : NN_SPARSE_BLOCK};
     s->touched = (uint16_t *)base;
     used += nn_line((s->words + 1) / 2);
     if (!dense) return used;
@@ -63,7 +69,8 @@ static void find_slice(nn_worker *w) {
     float *packed = nn_at(w, NN_REGION_PACKED) + I * slice->c0 + NN_APART * w->thread;
     slice->ldw = slice->n;
     slice->w.w = packed;
-    for (int s = 0; s < NN_MAX_SLOTS; s++) slice->w.slots[s] = slice->w.slots[s] ? packed + (s + 1) * size : NULL;
+    for (int s = 0; s < NN_MAX_SLOTS; s++)
+        slice->w.slots[s] = slice->w.slots[s] ? packed + (s + 1) * size : NULL;
 }
 
 /* Copies a worker's slice of weights and slots to where it is packed, or back. */
@@ -106,7 +113,8 @@ static void begin(nn_worker *w) {
         find_active(w);
     }
     const ptrdiff_t size = nn_sparse_place(&w->sparse, plan->block_rows, inputs, !plan->traits.csr, NULL);
-    nn_sparse_place(&w->sparse, plan->block_rows, inputs, !plan->traits.csr, nn_at(w, NN_REGION_NONZERO) + w->thread * (size + NN_APART));
+    nn_sparse_place(&w->sparse, plan->block_rows, inputs, !plan->traits.csr,
+                    nn_at(w, NN_REGION_NONZERO) + w->thread * (size + NN_APART));
     memset(w->sparse.touched, 0, (size_t)w->sparse.words * sizeof *w->sparse.touched);
     if (nn_has(plan, NN_REGION_STRIP)) {
         float *strip = nn_at(w, NN_REGION_STRIP) + w->sparse.block * w->slice.c0 + NN_APART * w->thread;
@@ -120,7 +128,8 @@ static void end(nn_worker *w) {
     if (w->run->packed) copy_slice(w, true);
 }
 
-/* The rows of this block, and of the next one what to ask memory for: of all its rows half now, a single one too, the others during the update. */
+/* The rows of this block, and of the next one what to ask memory for: of all its rows half now, a single one
+ * too, the others during the update. */
 static const nn_block_rows *read_rows(nn_worker *w) {
     nn_reader *reader = &w->reader;
     const nn_block_rows *rows = &reader->rows[reader->turn];
@@ -138,23 +147,28 @@ static const nn_block_rows *read_rows(nn_worker *w) {
     return rows;
 }
 
-static const nn_prefetch *if_dense(const nn_worker *w, const nn_prefetch *prefetch) { return w->run->data.x ? prefetch : NULL; }
+static const nn_prefetch *if_dense(const nn_worker *w, const nn_prefetch *prefetch) {
+    return w->run->data.x ? prefetch : NULL;
+}
 
 /* A worker's outputs of the first layer for its rows. */
 static void pass_first(nn_worker *w) {
     const nn_block_rows *rows = read_rows(w);
     float *a = w->slice.a + rows->r0 * w->slice.lda;
-    w->kernels->sparse_forward(a, &w->slice, &w->sparse, w->plan->ops[0].activation, if_dense(w, &w->reader.now));
+    w->kernels->sparse_forward(a, &w->slice, &w->sparse, w->plan->ops[0].activation,
+                               if_dense(w, &w->reader.now));
 }
 
-/* Rows of the first layer's outputs, from the slices of all workers. */
+/* Rows of the first layer's outputs, from the slices of all workers; where the pool has lent none, they are
+ * there already. */
 static void stage_join(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff_t r1) {
     const ptrdiff_t O = op->dense.O;
     for (int thread = 0; thread < w->threads && w->threads > 1; thread++) {
         ptrdiff_t c0, c1;
         nn_share_out(O, 16, thread, w->threads, &c0, &c1);
         for (ptrdiff_t r = r0; r < r1; r++)
-            memcpy(op->a + r * O + c0, slice_place(w, c0, thread) + r * (c1 - c0), (size_t)(c1 - c0) * sizeof(float));
+            memcpy(op->a + r * O + c0, slice_place(w, c0, thread) + r * (c1 - c0),
+                   (size_t)(c1 - c0) * sizeof(float));
     }
 }
 
@@ -171,19 +185,25 @@ static void gradient(nn_worker *w, const nn_op_plan *op) {
         w->kernels->sparse_dw_update(slice, strip, packed, dz, O, &w->sparse, &w->update, later);
         return;
     }
-    if (slice->active) memset(slice->active, 0xff, (size_t)(I + 63) / 64 * sizeof *slice->active); /* which of them is not looked at here */
+    if (slice->active)
+        memset(slice->active, 0xff,
+               (size_t)(I + 63) / 64 * sizeof *slice->active); /* which of them is not looked at here */
     float *stored = nn_at(w, NN_REGION_GRADIENT) + op->op->w + I * slice->c0;
     if (w->block.first) memset(stored, 0, (size_t)(I * slice->n) * sizeof *stored);
     w->kernels->sparse_dw(stored, packed, dz, O, &w->sparse, slice->n, later);
     if (w->block.last && !w->plan->stores_gradient)
-        w->net->rule->update(&slice->w, stored, (nn_area){.rows = I, .n = slice->n, .ldw = slice->ldw, .ldg = slice->n}, &w->constants, false);
+        w->net->rule->update(&slice->w, stored,
+                             (nn_area){.rows = I, .n = slice->n, .ldw = slice->ldw, .ldg = slice->n},
+                             &w->constants, false);
 }
 
 static void update(nn_worker *w, const nn_op_plan *op) {
     const nn_slice *slice = &w->slice;
     const ptrdiff_t I = op->dense.I;
     float *stored = nn_at(w, NN_REGION_GRADIENT) + op->op->w + I * slice->c0;
-    w->net->rule->update(&slice->w, stored, (nn_area){.rows = I, .n = slice->n, .ldw = slice->ldw, .ldg = slice->n}, &w->constants, false);
+    w->net->rule->update(&slice->w, stored,
+                         (nn_area){.rows = I, .n = slice->n, .ldw = slice->ldw, .ldg = slice->n},
+                         &w->constants, false);
     if (op->op->bias) nn_bias_update(w, op, slice->c0, slice->c0 + slice->n);
 }
 
@@ -210,9 +230,14 @@ void nn_skip_zeros_rewrite(nn_plan *plan, const nn_net *net) {
     plan->end = end;
     if (op->gradient) op->gradient = gradient, op->update = update;
     nn_plan_replace_stage(plan, nn_stage_gather, (nn_stage){.run = NULL});
+    const bool joins = train && plan->traits.workers > 1; /* whoever has rows writes them where they belong */
     const nn_stage join = {"join slices", op, stage_join}, activate = {"activation", op, nn_stage_activation};
-    nn_plan_replace_stage(plan, nn_dense_forward, op->activation->fused ? join : activate);
-    if (!op->activation->fused) nn_plan_insert_stage(plan, nn_stage_activation, join);
-    nn_plan_insert_pass(plan, 0, (nn_pass){"first layer without zeros", train ? NN_SHARE_COLUMNS : NN_SHARE_ROWS, train, pass_first});
-    if (train) plan->passes[plan->passes_count - 1].meets = false; /* the next pass reads what the worker itself owns */
+    if (joins) nn_plan_insert_stage(plan, nn_dense_forward, join);
+    nn_plan_replace_stage(plan, nn_dense_forward, op->activation->fused ? (nn_stage){.run = NULL} : activate);
+    nn_plan_insert_pass(
+        plan, 0,
+        (nn_pass){"first layer without zeros", train ? NN_SHARE_COLUMNS : NN_SHARE_ROWS, train, pass_first});
+    if (train)
+        plan->passes[plan->passes_count - 1].meets =
+            false; /* the next pass reads what the worker itself owns */
 }

@@ -9,17 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const nn_share_names[NN_SHARES] = {"rows", "columns", "weights", "in turn"};
+const char *const nn_share_names[NN_SHARES] = {"by rows", "by columns", "by weights", "in turn"};
 
 /* The lists of a plan */
 
-static int find_stage(const nn_plan *plan, void (*run)(nn_worker *, const nn_op_plan *, ptrdiff_t, ptrdiff_t)) {
+static int find_stage(const nn_plan *plan,
+                      void (*run)(nn_worker *, const nn_op_plan *, ptrdiff_t, ptrdiff_t)) {
     int s = 0;
     while (s < plan->stages_count && plan->stages[s].run != run) s++;
     return s;
 }
 
-void nn_plan_replace_stage(nn_plan *plan, void (*run)(nn_worker *, const nn_op_plan *, ptrdiff_t, ptrdiff_t), nn_stage stage) {
+void nn_plan_replace_stage(nn_plan *plan, void (*run)(nn_worker *, const nn_op_plan *, ptrdiff_t, ptrdiff_t),
+                           nn_stage stage) {
     const int s = find_stage(plan, run);
     if (s == plan->stages_count) return;
     if (stage.run) {
@@ -30,16 +32,20 @@ void nn_plan_replace_stage(nn_plan *plan, void (*run)(nn_worker *, const nn_op_p
 }
 
 static void insert_stage(nn_plan *plan, int place, nn_stage stage) {
-    memmove(plan->stages + place + 1, plan->stages + place, (size_t)(plan->stages_count++ - place) * sizeof stage);
+    memmove(plan->stages + place + 1, plan->stages + place,
+            (size_t)(plan->stages_count++ - place) * sizeof stage);
     plan->stages[place] = stage;
 }
 
-void nn_plan_insert_stage(nn_plan *plan, void (*before)(nn_worker *, const nn_op_plan *, ptrdiff_t, ptrdiff_t), nn_stage stage) {
+void nn_plan_insert_stage(nn_plan *plan,
+                          void (*before)(nn_worker *, const nn_op_plan *, ptrdiff_t, ptrdiff_t),
+                          nn_stage stage) {
     insert_stage(plan, find_stage(plan, before), stage);
 }
 
 void nn_plan_insert_pass(nn_plan *plan, int place, nn_pass pass) {
-    memmove(plan->passes + place + 1, plan->passes + place, (size_t)(plan->passes_count++ - place) * sizeof pass);
+    memmove(plan->passes + place + 1, plan->passes + place,
+            (size_t)(plan->passes_count++ - place) * sizeof pass);
     plan->passes[place] = pass;
 }
 
@@ -56,7 +62,8 @@ static void choose_ops(nn_plan *plan, const nn_op_plan **at) {
         at[i] = input;
         if (op->kind->train_only && !plan->traits.train) continue;
         nn_op_plan *chosen = &plan->ops[plan->count];
-        *chosen = (nn_op_plan){.op = op, .input = input, .activation = op->activation, .place = plan->count++};
+        *chosen =
+            (nn_op_plan){.op = op, .input = input, .activation = op->activation, .place = plan->count++};
         if (net->linked && i == net->count - 1) chosen->activation = &net->kernels->activations[0];
         at[i] = chosen;
         if (!op->kind->has_weights) continue;
@@ -87,7 +94,8 @@ static void list_passes(nn_plan *plan) {
     const nn_op_plan *last = &plan->ops[plan->count - 1];
     if (train) add_stage(plan, (nn_stage){"gather", NULL, nn_stage_gather});
     if (train) add_stage(plan, (nn_stage){"targets", NULL, nn_stage_targets});
-    for (int i = 0; i < plan->count; i++) add_stage(plan, (nn_stage){"forward", &plan->ops[i], plan->ops[i].op->kind->forward});
+    for (int i = 0; i < plan->count; i++)
+        add_stage(plan, (nn_stage){"forward", &plan->ops[i], plan->ops[i].op->kind->forward});
     add_stage(plan, (nn_stage){"loss", last, nn_stage_loss});
     if (plan->traits.keeps_outputs) add_stage(plan, (nn_stage){"outputs", last, nn_stage_outputs});
     for (int i = plan->count - 1; i >= 0 && train; i--) {
@@ -119,7 +127,8 @@ static void fused_update_rewrite(nn_plan *plan, const nn_net *net) {
 
 static const char *packed_slices_refuses(const nn_plan *plan, const nn_net *net) {
     (void)net;
-    if (!plan->traits.train || !plan->skips_zeros || !plan->ops[0].gradient) return "no zeros are skipped in training";
+    if (!plan->traits.train || !plan->skips_zeros || !plan->ops[0].gradient)
+        return "no zeros are skipped in training";
     if (plan->traits.workers < 2) return "one worker";
     return plan->traits.rows / plan->traits.batch_size < NN_PACK_STEPS ? "too few steps in an epoch" : NULL;
 }
@@ -129,7 +138,8 @@ static void packed_slices_rewrite(nn_plan *plan, const nn_net *net) {
 }
 
 static const char *idle_inputs_refuses(const nn_plan *plan, const nn_net *net) {
-    if (!plan->traits.train || !plan->skips_zeros || !plan->ops[0].gradient) return "no zeros are skipped in training";
+    if (!plan->traits.train || !plan->skips_zeros || !plan->ops[0].gradient)
+        return "no zeros are skipped in training";
     if (!net->rule->slots[0]) return "the rule has no slots";
     return plan->traits.rows / plan->traits.batch_size < NN_IDLE_STEPS ? "too few steps in an epoch" : NULL;
 }
@@ -138,7 +148,9 @@ static void idle_inputs_rewrite(nn_plan *plan, const nn_net *net) {
     plan->idle_steps = NN_IDLE_STEPS;
 }
 
-static bool is_small(const nn_op_plan *op) { return op->place > 0 && op->dense.I * op->dense.O <= NN_SERIAL_WEIGHTS; }
+static bool is_small(const nn_op_plan *op) {
+    return op->place > 0 && op->dense.I * op->dense.O <= NN_SERIAL_WEIGHTS;
+}
 
 static const char *serial_layers_refuses(const nn_plan *plan, const nn_net *net) {
     (void)net;
@@ -154,7 +166,8 @@ static void serial_layers_rewrite(nn_plan *plan, const nn_net *net) {
     }
 }
 
-/* To transpose dz and dx costs less than to transpose w in each step. In double: products of sizes that no net has must not wrap. */
+/* To transpose dz and dx costs less than to transpose w in each step. In double: products of sizes that no
+ * net has must not wrap. */
 static bool wants_dx_from_w(const nn_plan *plan, const nn_op_plan *op) {
     const double weights = (double)op->dense.I * (double)op->dense.O;
     return op->keeps_transpose && weights > NN_DX_FROM_W_WEIGHTS &&
@@ -180,7 +193,8 @@ static void dx_from_w_rewrite(nn_plan *plan, const nn_net *net) {
 }
 
 static const char *twin_update_refuses(const nn_plan *plan, const nn_net *net) {
-    if (!plan->traits.train || net->rule->slots[0]) return "the rule has slots";
+    if (!plan->traits.train) return "nothing is trained";
+    if (net->rule->slots[0]) return "the rule has slots";
     for (int i = 0; i < plan->count; i++) {
         if (plan->ops[i].keeps_transpose && plan->ops[i].serial_rows) return NULL;
     }
@@ -188,7 +202,8 @@ static const char *twin_update_refuses(const nn_plan *plan, const nn_net *net) {
 }
 static void twin_update_rewrite(nn_plan *plan, const nn_net *net) {
     (void)net;
-    for (int i = 0; i < plan->count; i++) plan->ops[i].twin_update = plan->ops[i].serial_rows > 0 && plan->ops[i].gradient;
+    for (int i = 0; i < plan->count; i++)
+        plan->ops[i].twin_update = plan->ops[i].serial_rows > 0 && plan->ops[i].gradient;
 }
 
 static const char *few_rows_refuses(const nn_plan *plan, const nn_net *net) {
@@ -204,13 +219,17 @@ static void few_rows_rewrite(nn_plan *plan, const nn_net *net) {
 }
 
 const nn_path nn_paths[NN_PATHS] = {
-    {"fused_update", "gradients go through the rule in registers", fused_update_refuses, fused_update_rewrite},
+    {"fused_update", "gradients go through the rule in registers", fused_update_refuses,
+     fused_update_rewrite},
     {"skip_zeros", "the first layer skips zeros of the inputs", nn_skip_zeros_refuses, nn_skip_zeros_rewrite},
     {"packed_slices", "each worker's columns lie packed", packed_slices_refuses, packed_slices_rewrite},
     {"idle_inputs", "inputs that were always zero are not updated", idle_inputs_refuses, idle_inputs_rewrite},
-    {"single_output", "the hidden gradient is formed where it is used", nn_single_output_refuses, nn_single_output_rewrite},
-    {"serial_layers", "in blocks of few rows worker 0 has the small layers", serial_layers_refuses, serial_layers_rewrite},
-    {"dx_from_w", "input gradients from w itself, not from a transpose", dx_from_w_refuses, dx_from_w_rewrite},
+    {"single_output", "the hidden gradient is formed where it is used", nn_single_output_refuses,
+     nn_single_output_rewrite},
+    {"serial_layers", "in blocks of few rows worker 0 has the small layers", serial_layers_refuses,
+     serial_layers_rewrite},
+    {"dx_from_w", "input gradients from w itself, not from a transpose", dx_from_w_refuses,
+     dx_from_w_rewrite},
     {"twin_update", "the transpose gets the same update as w", twin_update_refuses, twin_update_rewrite},
     {"few_rows", "few rows go through all layers together", few_rows_refuses, few_rows_rewrite},
 };
@@ -236,7 +255,8 @@ bool nn_set_paths(const char *list) {
 static void try_paths(nn_plan *plan) {
     const unsigned off = atomic_load(&paths_off);
     for (int id = 0; id < NN_PATHS; id++) {
-        const bool needed = id == NN_PATH_SKIP_ZEROS && plan->traits.csr; /* there is no other way for rows without zeros */
+        const bool needed =
+            id == NN_PATH_SKIP_ZEROS && plan->traits.csr; /* there is no other way for rows without zeros */
         plan->refused[id] = off >> id & 1 && !needed ? "turned off" : nn_paths[id].refuses(plan, plan->net);
         plan->taken[id] = !plan->refused[id];
         if (plan->taken[id]) nn_paths[id].rewrite(plan, plan->net);
@@ -245,16 +265,19 @@ static void try_paths(nn_plan *plan) {
 
 /* Rows of a block: as many as the caches like, fewer where a block would take longer than Ctrl-C may wait. */
 static ptrdiff_t rows_of_block(const nn_plan *plan) {
-    const ptrdiff_t most = plan->skips_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS, batch_size = plan->traits.batch_size;
+    const ptrdiff_t most = plan->skips_zeros ? NN_SPARSE_BLOCK_ROWS : NN_BLOCK_ROWS,
+                    batch_size = plan->traits.batch_size;
     const ptrdiff_t soon = nn_rows_at_once(plan->net, 3), rows = soon < most ? soon : most;
     return batch_size < rows ? batch_size : rows;
 }
 
-/* In a wide net a block takes long: worker 0 asks behind each of its large ops, too. Nothing has been written then that counts. */
+/* In a wide net a block takes long: worker 0 asks behind each of its large ops, too. Nothing has been written
+ * then that counts. */
 static void insert_polls(nn_plan *plan) {
     for (int s = 0; s < plan->stages_count; s++) {
         const nn_op_plan *op = plan->stages[s].op;
-        if (!op || (plan->stages[s].run != nn_dense_forward && plan->stages[s].run != nn_dense_backward)) continue;
+        if (!op || (plan->stages[s].run != nn_dense_forward && plan->stages[s].run != nn_dense_backward))
+            continue;
         if ((double)plan->block_rows * (double)op->dense.I * (double)op->dense.O < NN_WIDE_WORK) continue;
         insert_stage(plan, ++s, (nn_stage){"poll", NULL, nn_stage_poll});
     }
@@ -262,7 +285,11 @@ static void insert_polls(nn_plan *plan) {
 
 bool nn_plan_make(nn_plan *plan, const nn_net *net, const nn_traits *traits) {
     const nn_op_plan **at = calloc((size_t)net->count, sizeof *at);
-    *plan = (nn_plan){.traits = *traits, .net = net, .chunk_rows = PTRDIFF_MAX, .pack_steps = PTRDIFF_MAX, .idle_steps = PTRDIFF_MAX};
+    *plan = (nn_plan){.traits = *traits,
+                      .net = net,
+                      .chunk_rows = PTRDIFF_MAX,
+                      .pack_steps = PTRDIFF_MAX,
+                      .idle_steps = PTRDIFF_MAX};
     plan->ops = calloc((size_t)net->count, sizeof *plan->ops);
     plan->stages = calloc(4 * (size_t)net->count + 6, sizeof *plan->stages);
     const bool complete = at && plan->ops && plan->stages;

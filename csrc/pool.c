@@ -18,8 +18,9 @@
 #define RELAX() ((void)0)
 #endif
 
-/* Turns of the spin loop before a worker sleeps (some 50 us: longer than Python takes between two epochs), before a barrier yields its core to
- * whoever may be holding up the others, and before it begins to pause between two looks: a pause is as long as the trip that is waited for. */
+/* Turns of the spin loop before a worker sleeps (some 50 us: longer than Python takes between two epochs),
+ * before a barrier yields its core to whoever may be holding up the others, and before it begins to pause
+ * between two looks: a pause is as long as the trip that is waited for. */
 #define SPIN_SLEEP 4000
 #define SPIN_YIELD 2000
 #define SPIN_EAGER 100
@@ -48,12 +49,12 @@ static struct {
     nn_task task;
     void *context;
     nn_thread of[NN_MAX_THREADS]; /* of[i] is thread i + 1 */
-    nn_cpus allowed;              /* where the last caller might run, and so its workers; changed by who has the lock */
+    nn_cpus allowed; /* where the last caller might run, and so its workers; changed by who has the lock */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Who wakes a thread is expected to sleep soon: Linux may put the one that wakes up behind it, on the same processor, where it waits for milliseconds
- * while the next processor idles. So workers that sleep are sent to any processor but their caller's, and may move again once they are awake. Both
- * with the lock held. */
+/* Who wakes a thread is expected to sleep soon: Linux may put the one that wakes up behind it, on the same
+ * processor, where it waits for milliseconds while the next processor idles. So workers that sleep are sent
+ * to any processor but their caller's, and may move again once they are awake. Both with the lock held. */
 #if defined(__linux__)
 static void send_away(int workers) {
     const int here = sched_getcpu();
@@ -65,7 +66,8 @@ static void send_away(int workers) {
     }
 }
 static void come_back(void) {
-    if (CPU_COUNT(&pool.allowed) > 0) pthread_setaffinity_np(pthread_self(), sizeof pool.allowed, &pool.allowed);
+    if (CPU_COUNT(&pool.allowed) > 0)
+        pthread_setaffinity_np(pthread_self(), sizeof pool.allowed, &pool.allowed);
 }
 #else
 static void send_away(int workers) { (void)workers; }
@@ -97,7 +99,8 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* A child has the forking thread only: it starts without workers. What they were doing is lost with them, and belonged to the parent. */
+/* A child has the forking thread only: it starts without workers. What they were doing is lost with them, and
+ * belonged to the parent. */
 static void forget_workers(void) {
     pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     pool.workers = 0;

@@ -53,7 +53,8 @@ static void predict_sparse(const prediction *p, nn_sparse *s, float *a, ptrdiff_
 }
 
 /* Rows [first, first + R) through all ops; buffers: two. */
-static void predict_rows(const prediction *p, nn_sparse *sparse, float *buffers, ptrdiff_t first, ptrdiff_t R) {
+static void predict_rows(const prediction *p, nn_sparse *sparse, float *buffers, ptrdiff_t first,
+                         ptrdiff_t R) {
     const float *in = p->skips ? NULL : p->data->x + first * nn_net_inputs(p->net);
     for (int i = 0; i < p->count; i++) {
         const nn_op *op = p->ops[i];
@@ -72,7 +73,8 @@ static void predict_worker(void *context, int thread, int threads) {
     const ptrdiff_t n = p->data->n;
     uint32_t mode = nn_float_mode_enter();
     nn_sparse sparse;
-    if (p->skips) nn_sparse_place(&sparse, p->block, nn_net_inputs(p->net), p->data->x, p->masks + p->masked * thread);
+    if (p->skips)
+        nn_sparse_place(&sparse, p->block, nn_net_inputs(p->net), p->data->x, p->masks + p->masked * thread);
     ptrdiff_t polled = 0;
     while (!atomic_load_explicit(&p->interrupted, memory_order_relaxed)) {
         const ptrdiff_t first = atomic_fetch_add_explicit(&p->next, p->block, memory_order_relaxed);
@@ -108,7 +110,9 @@ static bool skips_zeros(const prediction *p) {
     const nn_net *net = p->net;
     const nn_op *first = p->ops[0];
     if (!p->data->x) return true;
-    if (p->ops[0] != &net->ops[0] || !first->kind->has_weights || net->skip_choice == 0 || p->data->n < NN_SKIP_MIN_ROWS) return false;
+    if (p->ops[0] != &net->ops[0] || !first->kind->has_weights || net->skip_choice == 0 ||
+        p->data->n < NN_SKIP_MIN_ROWS)
+        return false;
     const bool wanted = net->skip_choice == 1 || (first->outputs > 1 && nn_mostly_zero(net, p->data));
     return wanted && net->kernels->all_finite(net->weights.w + first->w, first->inputs * first->outputs);
 }
@@ -116,7 +120,8 @@ static bool skips_zeros(const prediction *p) {
 /* Memory of its own, so that any number of threads may predict with one net. */
 static bool reserve(prediction *p, int threads) {
     ptrdiff_t floats;
-    if (__builtin_mul_overflow(p->widest, 2 * p->block * threads, &floats) || floats > PTRDIFF_MAX / 64) return false;
+    if (__builtin_mul_overflow(p->widest, 2 * p->block * threads, &floats) || floats > PTRDIFF_MAX / 64)
+        return false;
     p->buffers = malloc((size_t)floats * sizeof(float));
     p->skips = skips_zeros(p);
     if (!p->skips) return p->buffers;
@@ -130,7 +135,8 @@ nn_status nn_predict(const nn_net *net, float *out, const nn_data *data, nn_poll
     prediction p = {.net = net, .out = out, .data = data, .widest = 1, .poll = poll, .context = context};
     const int threads = nn_workers_for_call(nn_net_work(net, 1) * (double)data->n);
     /* no more than its share, so that no worker waits for another's block */
-    const ptrdiff_t fair = ((data->n + threads - 1) / threads + NN_ROWS_UNIT - 1) / NN_ROWS_UNIT * NN_ROWS_UNIT;
+    const ptrdiff_t fair =
+        ((data->n + threads - 1) / threads + NN_ROWS_UNIT - 1) / NN_ROWS_UNIT * NN_ROWS_UNIT;
     const ptrdiff_t soon = nn_rows_at_once(net, 1), most = soon < NN_PREDICT_ROWS ? soon : NN_PREDICT_ROWS;
     p.block = fair < most ? fair : most;
     p.poll_rows = (ptrdiff_t)(NN_POLL_WORK / nn_net_work(net, 1)) + 1;

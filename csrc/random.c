@@ -12,7 +12,9 @@ static inline uint64_t mix(uint64_t z) {
     return z ^ (z >> 31);
 }
 
-uint64_t nn_random_key(uint64_t seed, uint64_t stream) { return mix(mix(seed + GAMMA) ^ mix(stream * GAMMA + 0x632be59bd9b4e019u)); }
+uint64_t nn_random_key(uint64_t seed, uint64_t stream) {
+    return mix(mix(seed + GAMMA) ^ mix(stream * GAMMA + 0x632be59bd9b4e019u));
+}
 
 static inline double unit(uint64_t word) { return (double)(word >> 11) * 0x1p-53; }
 
@@ -21,8 +23,8 @@ void nn_random_uniform(double *out, ptrdiff_t n, uint64_t seed, uint64_t stream)
     for (ptrdiff_t i = 0; i < n; i++) out[i] = unit(mix(key + (uint64_t)(i + 1) * GAMMA));
 }
 
-/* log(x) for x in (0, 1/2]: x = 2^e m, m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1)) by its series, to 1e-16. Not libm's, whose last
- * bit differs from system to system. */
+/* log(x) for x in (0, 1/2]: x = 2^e m, m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1)) by its
+ * series, to 1e-16. Not libm's, whose last bit differs from system to system. */
 static double logarithm(double x) {
     int e;
     double m = frexp(x, &e);
@@ -42,18 +44,25 @@ static double ratio(const double *p, const double *q, double r) {
 
 /* AS 241, PPND16 (Wichura 1988), for u in (0, 1). */
 static double normal_quantile(double u) {
-    static const double a[8] = {2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
-                                13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608};
-    static const double b[8] = {5226.495278852545925,  28729.085735721942674, 39307.89580009271061,  21213.794301586595867,
-                                5394.1960214247511077, 687.1870074920579083,  42.313330701600911252, 1.0};
-    static const double c[8] = {7.7454501427834140764e-4, .0227238449892691845833, .24178072517745061177, 1.27045825245236838258,
-                                3.64784832476320460504,   5.7694972214606914055,   4.6303378461565452959, 1.42343711074968357734};
-    static const double d[8] = {1.05075007164441684324e-9, 5.475938084995344946e-4, .0151986665636164571966, .14810397642748007459,
-                                .68976733498510000455,     1.6763848301838038494,   2.05319162663775882187,  1.0};
-    static const double e[8] = {2.01033439929228813265e-7, 2.71155556874348757815e-5, .0012426609473880784386, .026532189526576123093,
-                                .29656057182850489123,     1.7848265399172913358,     5.4637849111641143699,   6.6579046435011037772};
-    static const double f[8] = {2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
-                                .0148753612908506148525,    .13692988092273580531,    .59983220655588793769,    1.0};
+    static const double a[8] = {2509.0809287301226727, 33430.575583588128105, 67265.770927008700853,
+                                45921.953931549871457, 13731.693765509461125, 1971.5909503065514427,
+                                133.14166789178437745, 3.387132872796366608};
+    static const double b[8] = {
+        5226.495278852545925,  28729.085735721942674, 39307.89580009271061,  21213.794301586595867,
+        5394.1960214247511077, 687.1870074920579083,  42.313330701600911252, 1.0};
+    static const double c[8] = {7.7454501427834140764e-4, .0227238449892691845833, .24178072517745061177,
+                                1.27045825245236838258,   3.64784832476320460504,  5.7694972214606914055,
+                                4.6303378461565452959,    1.42343711074968357734};
+    static const double d[8] = {
+        1.05075007164441684324e-9, 5.475938084995344946e-4, .0151986665636164571966, .14810397642748007459,
+        .68976733498510000455,     1.6763848301838038494,   2.05319162663775882187,  1.0};
+    static const double e[8] = {2.01033439929228813265e-7, 2.71155556874348757815e-5, .0012426609473880784386,
+                                .026532189526576123093,    .29656057182850489123,     1.7848265399172913358,
+                                5.4637849111641143699,     6.6579046435011037772};
+    static const double f[8] = {2.04426310338993978564e-15, 1.4215117583164458887e-7,
+                                1.8463183175100546818e-5,   7.868691311456132591e-4,
+                                .0148753612908506148525,    .13692988092273580531,
+                                .59983220655588793769,      1.0};
     const double centre = u - 0.5;
     if (fabs(centre) <= 0.425) return centre * ratio(a, b, 0.180625 - centre * centre);
     const double r = sqrt(-logarithm(centre < 0.0 ? u : 1.0 - u));
@@ -63,13 +72,15 @@ static double normal_quantile(double u) {
 
 void nn_random_normal(double *out, ptrdiff_t n, uint64_t seed, uint64_t stream) {
     nn_random_uniform(out, n, seed, stream);
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = normal_quantile(out[i] + 0x1p-54); /* the middle of its cell: never 0 */
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = normal_quantile(out[i] + 0x1p-54); /* the middle of its cell: never 0 */
 }
 
 void nn_random_truncated_normal(double *out, ptrdiff_t n, uint64_t seed, uint64_t stream) {
     const double below = 0.022750131948179209; /* Phi(-2) */
     nn_random_uniform(out, n, seed, stream);
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = normal_quantile(below + (out[i] + 0x1p-54) * (1.0 - 2.0 * below));
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = normal_quantile(below + (out[i] + 0x1p-54) * (1.0 - 2.0 * below));
 }
 
 /* Lemire's bounded numbers: the upper half of bits * bound, drawn again where that would not be uniform. */

@@ -1,4 +1,5 @@
-/* Where rows come from: the order of the call, what is copied of them, and what memory is asked for before it is needed. See run.h. */
+/* Where rows come from: the order of the call, what is copied of them, and what memory is asked for before it
+ * is needed. See run.h. */
 
 #include "run.h"
 #include "tune.h"
@@ -9,7 +10,8 @@
 ptrdiff_t nn_block_rows_at(const nn_worker *w, ptrdiff_t place) {
     const nn_run *run = w->run;
     if (place >= run->stop) return 0;
-    const ptrdiff_t batch_size = w->plan->traits.batch_size, done = (place - run->start) % batch_size, left = run->stop - place;
+    const ptrdiff_t batch_size = w->plan->traits.batch_size, done = (place - run->start) % batch_size,
+                    left = run->stop - place;
     const ptrdiff_t R = batch_size - done < left ? batch_size - done : left;
     return R < w->plan->block_rows ? R : w->plan->block_rows;
 }
@@ -21,13 +23,16 @@ void nn_share_rows(const nn_worker *w, ptrdiff_t R, ptrdiff_t *r0, ptrdiff_t *r1
 
 /* Rows come from all over the data: asks for what is wanted soon. */
 static void prefetch(const void *memory, ptrdiff_t bytes) {
-    for (ptrdiff_t byte = 0; byte < bytes; byte += NN_CACHE_LINE) __builtin_prefetch((const char *)memory + byte, 0, 2);
+    for (ptrdiff_t byte = 0; byte < bytes; byte += NN_CACHE_LINE)
+        __builtin_prefetch((const char *)memory + byte, 0, 2);
 }
 
 /* Asks for the inputs of the rows at places [place, place + count). */
 static void prefetch_rows(const nn_run *run, ptrdiff_t place, ptrdiff_t count) {
-    const ptrdiff_t inputs = nn_net_inputs(run->net), end = place + count < run->steps.stop ? place + count : run->steps.stop;
-    for (; place < end; place++) prefetch(run->data.x + nn_source_row(run, place) * inputs, inputs * (ptrdiff_t)sizeof(float));
+    const ptrdiff_t inputs = nn_net_inputs(run->net),
+                    end = place + count < run->steps.stop ? place + count : run->steps.stop;
+    for (; place < end; place++)
+        prefetch(run->data.x + nn_source_row(run, place) * inputs, inputs * (ptrdiff_t)sizeof(float));
 }
 
 /* Copies the inputs of rows [r0, r1) of the block out of the data to x, which has place for the block. */
@@ -35,13 +40,16 @@ void nn_gather_inputs(const nn_worker *w, float *x, ptrdiff_t r0, ptrdiff_t r1) 
     const nn_run *run = w->run;
     const ptrdiff_t inputs = nn_net_inputs(run->net), first = w->block.place;
     const uint32_t *order = run->steps.order;
-    for (ptrdiff_t r = r0, next; r < r1; r = next) { /* some rows at a time, so that memory works on those behind them */
+    for (ptrdiff_t r = r0, next; r < r1;
+         r = next) { /* some rows at a time, so that memory works on those behind them */
         next = r1 - r < NN_GATHER_AHEAD ? r1 : r + NN_GATHER_AHEAD;
         if (order) {
-            prefetch_rows(run, next < r1 ? first + next : first + w->block.R + r0, NN_GATHER_AHEAD); /* the last ones look into the next block */
+            prefetch_rows(run, next < r1 ? first + next : first + w->block.R + r0,
+                          NN_GATHER_AHEAD); /* the last ones look into the next block */
             w->kernels->gather(x + r * inputs, run->data.x, order + first + r, next - r, inputs);
         } else {
-            memcpy(x + r * inputs, run->data.x + (first + r) * inputs, (size_t)((next - r) * inputs) * sizeof(float));
+            memcpy(x + r * inputs, run->data.x + (first + r) * inputs,
+                   (size_t)((next - r) * inputs) * sizeof(float));
         }
     }
 }
@@ -58,15 +66,16 @@ void nn_gather_targets(const nn_worker *w, ptrdiff_t r0, ptrdiff_t r1) {
     } else if (order) {
         w->kernels->gather(nn_at(w, NN_REGION_VALUES) + r0 * K, data->y.values, order, rows, K);
     } else {
-        memcpy(nn_at(w, NN_REGION_VALUES) + r0 * K, data->y.values + place * K, (size_t)(rows * K) * sizeof(float));
+        memcpy(nn_at(w, NN_REGION_VALUES) + r0 * K, data->y.values + place * K,
+               (size_t)(rows * K) * sizeof(float));
     }
     if (!data->weight) return;
     float *weight = nn_at(w, NN_REGION_ROW_WEIGHT) + r0;
     for (ptrdiff_t i = 0; i < rows; i++) weight[i] = data->weight[nn_source_row(run, place + i)];
 }
 
-/* What a worker passes through a first op without zeros of the R rows from `place` on: in training all of them, for its own columns, else its share of
- * them, for all columns. */
+/* What a worker passes through a first op without zeros of the R rows from `place` on: in training all of
+ * them, for its own columns, else its share of them, for all columns. */
 void nn_find_block_rows(const nn_worker *w, nn_block_rows *rows, ptrdiff_t place, ptrdiff_t R) {
     const nn_run *run = w->run;
     const nn_data *data = &run->data;

@@ -1,5 +1,6 @@
-/* See run.h. A step as each worker sees it: for each batch, for each block of rows, the passes of the plan, with a barrier after each that says so.
- * What a pass does, and which there are, was decided before (plan.c); nothing here branches on a net. */
+/* See run.h. A step as each worker sees it: for each batch, for each block of rows, the passes of the plan,
+ * with a barrier after each that says so. What a pass does, and which there are, was decided before (plan.c);
+ * nothing here branches on a net. */
 
 #include "run.h"
 
@@ -21,16 +22,28 @@ void nn_run_free(nn_run *run) {
 
 /* Prepare */
 
+/* The op that the rows go to. */
+static const nn_op *first_op(const nn_net *net, bool train) {
+    const nn_op *op = net->ops;
+    while (op->kind->train_only && !train) op++; /* not past the end: some op has weights */
+    return op;
+}
+
 static nn_traits traits_of(const nn_net *net, const nn_data *data, nn_purpose purpose) {
-    nn_traits traits = {.train = purpose.train, .keeps_outputs = purpose.keeps_outputs, .csr = !data->x, .weighted = data->weight, .rows = data->n};
+    nn_traits traits = {.train = purpose.train,
+                        .keeps_outputs = purpose.keeps_outputs,
+                        .csr = !data->x,
+                        .weighted = data->weight,
+                        .rows = data->n};
     traits.batch_size = purpose.batch_size < data->n ? purpose.batch_size : data->n;
     if (!purpose.train && traits.batch_size > NN_BLOCK_ROWS) traits.batch_size = NN_BLOCK_ROWS;
-    traits.mostly_zero = net->ops[0].kind->has_weights && net->skip_choice < 0 && nn_mostly_zero(net, data);
-    if (purpose.train || !data->x) return traits;
+    const nn_op *first = first_op(net, purpose.train);
+    traits.mostly_zero = first->kind->has_weights && net->skip_choice < 0 && nn_mostly_zero(net, data);
+    if (purpose.train || !data->x || !first->kind->has_weights) return traits;
     /* a skipped zero would hide a weight that is NaN or infinite; training finds it by its loss */
-    const nn_op *first = &net->ops[0];
     if (traits.mostly_zero || net->skip_choice == 1)
-        traits.hides_weights = !net->kernels->all_finite(net->weights.w + first->w, first->inputs * first->outputs);
+        traits.hides_weights =
+            !net->kernels->all_finite(net->weights.w + first->w, first->inputs * first->outputs);
     return traits;
 }
 
@@ -53,14 +66,16 @@ static bool reserve(nn_run *run) {
     nn_layout *layout = &run->plans[NN_PARALLEL].layout;
     nn_layout_unite(layout, &run->plans[NN_SERIAL].layout);
     if (!layout->fits) return false;
-    if (run->floats < layout->total) { /* only grows, so that fits of different sizes in turn do not reallocate */
+    if (run->floats <
+        layout->total) { /* only grows, so that fits of different sizes in turn do not reallocate */
         float *memory = nn_alloc((size_t)layout->total * sizeof *memory);
         if (!memory) return false;
         nn_free(run->memory);
         run->memory = memory;
         run->floats = layout->total;
     }
-    for (int schedule = 0; schedule < NN_SCHEDULES; schedule++) nn_plan_place(&run->plans[schedule], run->memory);
+    for (int schedule = 0; schedule < NN_SCHEDULES; schedule++)
+        nn_plan_place(&run->plans[schedule], run->memory);
     return true;
 }
 
@@ -101,8 +116,8 @@ static void run_pass(nn_worker *w, const nn_pass *pass) {
     }
 }
 
-/* Whether the caller wants to stop, in worker 0, in the floating-point mode of the caller. In a child that was forked meanwhile the other workers are
- * gone, and with them what they were doing. */
+/* Whether the caller wants to stop, in worker 0, in the floating-point mode of the caller. In a child that
+ * was forked meanwhile the other workers are gone, and with them what they were doing. */
 bool nn_poll_stops(nn_worker *w) {
     nn_run *run = w->run;
     if (!run->steps.poll) return false;
@@ -124,12 +139,13 @@ static void poll(nn_worker *w) {
     run->unpolled += w->block.R;
 }
 
-/* The block at `place`, `done` rows into a batch of B. What is trained on is gathered, what is only looked at is read where it lies. */
+/* The block at `place`, `done` rows into a batch of B. What is trained on is gathered, what is only looked at
+ * is read where it lies. */
 static void begin_block(nn_worker *w, ptrdiff_t place, ptrdiff_t done, ptrdiff_t B) {
     const nn_data *data = &w->run->data;
     nn_block *block = &w->block;
     block->place = place;
-    block->R = nn_block_rows_at(w, place);
+    block->R = B - done < w->plan->block_rows ? B - done : w->plan->block_rows;
     block->done = done;
     block->first = done == 0;
     block->last = done + block->R == B;
@@ -146,7 +162,7 @@ static void begin_block(nn_worker *w, ptrdiff_t place, ptrdiff_t done, ptrdiff_t
 /* One batch; false if the step was not made. */
 static bool run_batch(nn_worker *w, ptrdiff_t first, ptrdiff_t B) {
     const nn_plan *plan = w->plan;
-    memset(w->sums, 0, sizeof(double) * (size_t)(1 + w->net->metrics_count));
+    for (ptrdiff_t m = 0; m <= w->net->metrics_count; m++) w->sums[m] = 0.0;
     w->block.scale = 1.0f / (float)B;
     for (ptrdiff_t done = 0; done < B; done += w->block.R) {
         begin_block(w, first + done, done, B);
@@ -201,7 +217,8 @@ static void run_stretch(void *context, int thread, int threads) {
     begin_worker(w, run, thread, threads);
     if (plan->begin) plan->begin(w);
     for (ptrdiff_t first = run->start; first < run->stop; first += plan->traits.batch_size) {
-        const ptrdiff_t left = run->stop - first, B = left < plan->traits.batch_size ? left : plan->traits.batch_size;
+        const ptrdiff_t left = run->stop - first,
+                        B = left < plan->traits.batch_size ? left : plan->traits.batch_size;
         if (plan->traits.train) prepare_step(w, ++w->t);
         if (!run_batch(w, first, B)) break;
         if (thread != 0) continue;
@@ -213,23 +230,25 @@ static void run_stretch(void *context, int thread, int threads) {
     nn_float_mode_leave(w->mode);
 }
 
-/* Transposes all weights of which a transpose is kept: the caller may have changed them since the last call. False if interrupted. */
+/* Transposes all weights of which a transpose is kept: the caller may have changed them since the last call.
+ * False if interrupted. */
 static bool renew_transposes(const nn_run *run) {
     const nn_plan *plan = &run->plans[NN_SERIAL];
     for (int o = 0; o < plan->count; o++) {
         const nn_op_plan *op = &plan->ops[o];
         if (!op->keeps_transpose) continue;
-        const ptrdiff_t I = op->dense.I, O = op->dense.O, rows = (NN_TRANSPOSE_AT_ONCE / O / NN_ROWS_UNIT + 1) * NN_ROWS_UNIT;
-        float *transposed = run->memory + plan->layout.at[NN_REGION_TRANSPOSED] + op->op->w;
+        const ptrdiff_t I = op->dense.I, O = op->dense.O,
+                        rows = (NN_TRANSPOSE_AT_ONCE / O / NN_ROWS_UNIT + 1) * NN_ROWS_UNIT;
         for (ptrdiff_t i = 0; i < I; i += rows) {
             if (i > 0 && run->steps.poll && run->steps.poll(run->steps.context, 0)) return false;
-            run->net->kernels->transpose(transposed, op->dense.w, I, O, i, I - i < rows ? I : i + rows);
+            run->net->kernels->transpose(op->transposed, op->dense.w, I, O, i, I - i < rows ? I : i + rows);
         }
     }
     return true;
 }
 
-/* Whether the rule leaves a weight as it is that has no gradient and never had one. Found by trying, as it depends on the hyper-parameters. */
+/* Whether the rule leaves a weight as it is that has no gradient and never had one. Found by trying, as it
+ * depends on the hyper-parameters. */
 static bool rule_idles(const nn_net *net, const double *hyper) {
     const float before[2] = {1.0f, -0.0f}, none[NN_MAX_SLOTS][2] = {{0.0f}};
     float w[2] = {1.0f, -0.0f}, g[2] = {0.0f, 0.0f}, zero[NN_MAX_SLOTS][2] = {{0.0f}};
@@ -269,7 +288,8 @@ nn_status nn_run_step(nn_run *run, const nn_steps *steps, int64_t *batches) {
     run->status = NN_OK;
     run->batches = run->unpolled = 0;
     *batches = 0;
-    if (train && (steps->stop - steps->start - 1) / plan->traits.batch_size >= INT64_MAX - run->net->step) return NN_TOO_MANY_STEPS;
+    if (train && (steps->stop - steps->start - 1) / plan->traits.batch_size >= INT64_MAX - run->net->step)
+        return NN_TOO_MANY_STEPS;
     if (train && !renew_transposes(run)) return NN_INTERRUPTED;
     const bool idles = plan->idle_steps < PTRDIFF_MAX && rule_idles(run->net, steps->hyper);
     run->schedule = plan->traits.workers > 1 ? NN_PARALLEL : NN_SERIAL;

@@ -1,7 +1,8 @@
 /* Prepare once, step many: a net over some data.
  *
- * nn_run_prepare plans, and reserves memory; nn_run_step makes steps, as many as an epoch, a batch with hooks or a block of a file has. A run keeps its
- * memory and what its tuner has learned when it is prepared again, for any net. */
+ * nn_run_prepare plans, and reserves memory; nn_run_step makes steps, as many as an epoch, a batch with hooks
+ * or a block of a file has. A run keeps its memory and what its tuner has learned when it is prepared again,
+ * for any net. */
 
 #ifndef NN_RUN_H
 #define NN_RUN_H
@@ -10,15 +11,16 @@
 #include "pool.h"
 #include "tuner.h"
 
-/* What nn_run_step is to do: steps over rows order[start:stop] (order NULL: as they lie) in batches, of which the last may be smaller. */
+/* What nn_run_step is to do: steps over rows order[start:stop] (order NULL: as they lie) in batches, of which
+ * the last may be smaller. */
 typedef struct nn_steps {
     const uint32_t *order;
     ptrdiff_t start, stop;
     const double *hyper; /* of the rule, in its order */
     const double *rates; /* the learning rate of each step, in place of the first of hyper; or NULL */
-    double *totals;      /* [0] += weighted row losses, [1 + m] += metric m, of the batches whose step was made */
-    float *outputs;      /* (stop - start, outputs) what the net gives for each row, if the run keeps outputs */
-    nn_poll poll;        /* or NULL */
+    double *totals; /* [0] += weighted row losses, [1 + m] += metric m, of the batches whose step was made */
+    float *outputs; /* (stop - start, outputs) what the net gives for each row, if the run keeps outputs */
+    nn_poll poll;   /* or NULL */
     void *context;
 } nn_steps;
 
@@ -37,11 +39,11 @@ typedef struct nn_run {
     nn_schedule schedule;
     bool packed, finds_idle;
     int64_t before, first_step; /* updates made before the call, and before the stretch */
-    int64_t batches;        /* made in the call */
-    ptrdiff_t unpolled;     /* rows since the last poll */
-    ptrdiff_t poll_rows;    /* between two */
-    bool interrupted;       /* written by worker 0 before the first barrier of a block, read after it */
-    bool halted;            /* the same within the pass over rows, read in the next one */
+    int64_t batches;            /* made in the call */
+    ptrdiff_t unpolled;         /* rows since the last poll */
+    ptrdiff_t poll_rows;        /* between two */
+    bool interrupted;           /* written by worker 0 before the first barrier of a block, read after it */
+    bool halted;                /* the same within the pass over rows, read in the next one */
     nn_status status;
     nn_barrier barrier;
 } nn_run;
@@ -63,10 +65,10 @@ nn_status nn_run_step(nn_run *run, const nn_steps *steps, int64_t *batches);
 /* Rows [place, place + R) of the order, some or all of a batch. */
 typedef struct nn_block {
     ptrdiff_t place, R;
-    ptrdiff_t done;      /* rows of the batch before them */
-    bool first, last;    /* of the batch */
-    float scale;         /* 1 / rows of the batch */
-    const float *x;      /* (R, inputs), or NULL where the first op has a path of its own */
+    ptrdiff_t done;   /* rows of the batch before them */
+    bool first, last; /* of the batch */
+    float scale;      /* 1 / rows of the batch */
+    const float *x;   /* (R, inputs), or NULL where the first op has a path of its own */
     nn_targets y;
     const float *weight; /* or NULL */
 } nn_block;
@@ -98,17 +100,23 @@ struct nn_worker {
     nn_update update;
     double sums[1 + NN_MAX_METRICS]; /* of the batch so far; metrics are worker 0's */
     bool met, stopped;               /* in this block: a barrier has been passed; the worker is to leave */
-    nn_slice slice;                  /* the columns of the first op that are its own, if workers own columns */
-    float *own_x;                    /* its own copy of the block's rows */
+    nn_slice slice; /* the columns of the first op that are its own, if workers own columns */
+    float *own_x;   /* its own copy of the block's rows */
     nn_sparse sparse;
     nn_reader reader;
 };
 
-static inline float *nn_at(const nn_worker *w, nn_region region) { return w->run->memory + w->plan->layout.at[region]; }
-static inline bool nn_has(const nn_plan *plan, nn_region region) { return plan->layout.at[region] != NN_ABSENT; }
+static inline float *nn_at(const nn_worker *w, nn_region region) {
+    return w->run->memory + w->plan->layout.at[region];
+}
+static inline bool nn_has(const nn_plan *plan, nn_region region) {
+    return plan->layout.at[region] != NN_ABSENT;
+}
 
 /* rows.c: where rows come from. */
-static inline ptrdiff_t nn_source_row(const nn_run *run, ptrdiff_t place) { return run->steps.order ? (ptrdiff_t)run->steps.order[place] : place; }
+static inline ptrdiff_t nn_source_row(const nn_run *run, ptrdiff_t place) {
+    return run->steps.order ? (ptrdiff_t)run->steps.order[place] : place;
+}
 ptrdiff_t nn_block_rows_at(const nn_worker *w, ptrdiff_t place);
 void nn_share_rows(const nn_worker *w, ptrdiff_t R, ptrdiff_t *r0, ptrdiff_t *r1);
 void nn_gather_inputs(const nn_worker *w, float *x, ptrdiff_t r0, ptrdiff_t r1);
@@ -128,7 +136,8 @@ void nn_pass_totals(nn_worker *w);
 void nn_pass_gradient(nn_worker *w);
 void nn_pass_update(nn_worker *w);
 
-/* Where the gradient of weights at an offset goes in this block: through the rule (fused), or to where it is stored, on top of what is there. */
+/* Where the gradient of weights at an offset goes in this block: through the rule (fused), or to where it is
+ * stored, on top of what is there. */
 typedef struct nn_sink {
     const float *start; /* the chains so far, or NULL */
     float *stored;      /* NULL: fused */
@@ -136,7 +145,8 @@ typedef struct nn_sink {
 nn_sink nn_sink_at(const nn_worker *w, ptrdiff_t offset);
 
 /* Gradient of bias columns [c0, c1) of an op from dz (R, ldz), at its first column; and the update. */
-void nn_bias_gradient(nn_worker *w, const nn_op_plan *op, const float *dz, ptrdiff_t ldz, ptrdiff_t c0, ptrdiff_t c1);
+void nn_bias_gradient(nn_worker *w, const nn_op_plan *op, const float *dz, ptrdiff_t ldz, ptrdiff_t c0,
+                      ptrdiff_t c1);
 void nn_bias_update(nn_worker *w, const nn_op_plan *op, ptrdiff_t c0, ptrdiff_t c1);
 
 void nn_activation_forward(nn_worker *w, const nn_op_plan *op, ptrdiff_t r0, ptrdiff_t r1);
@@ -151,7 +161,8 @@ const char *nn_skip_zeros_refuses(const nn_plan *plan, const nn_net *net);
 void nn_skip_zeros_rewrite(nn_plan *plan, const nn_net *net);
 bool nn_mostly_zero(const nn_net *net, const nn_data *data);
 
-/* The masks and lists that a worker needs for up to `rows` rows, dense ones only if asked for; floats that they take. base NULL: only counts. */
+/* The masks and lists that a worker needs for up to `rows` rows, dense ones only if asked for; floats that
+ * they take. base NULL: only counts. */
 ptrdiff_t nn_sparse_place(nn_sparse *s, ptrdiff_t rows, ptrdiff_t inputs, bool dense, float *base);
 
 /* path_single_output.c */
@@ -164,7 +175,13 @@ static inline nn_csr_row nn_csr_row_at(const nn_csr *csr, ptrdiff_t row) {
 }
 
 /* The part of `total` that belongs to worker `thread`, in units that tiles like. */
-static inline void nn_share_out(ptrdiff_t total, ptrdiff_t unit, int thread, int threads, ptrdiff_t *first, ptrdiff_t *last) {
+static inline void nn_share_out(ptrdiff_t total, ptrdiff_t unit, int thread, int threads, ptrdiff_t *first,
+                                ptrdiff_t *last) {
+    if (threads == 1) { /* a division costs as much as a tile of a small layer */
+        *first = 0;
+        *last = total;
+        return;
+    }
     const ptrdiff_t units = (total + unit - 1) / unit;
     *first = units * thread / threads * unit;
     *last = units * (thread + 1) / threads * unit;

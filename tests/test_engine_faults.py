@@ -16,6 +16,8 @@ from scipy.sparse import csr_matrix
 import nnfast as nn
 from nnfast import _core, reference, threads
 
+from .ops import activation, dense
+
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((64, 40)).astype(np.float32)
 LABELS = RNG.integers(0, 3, 64).astype(np.int32)
@@ -85,12 +87,17 @@ def test_what_workers_showed_survives_from_fit_to_fit() -> None:
         model = classifier(inputs=200, hidden=300)
         model.fit(x, y, batch_size=100, epochs=30, verbose=0)
         net = model._network()
-        measured = net.pace
-        assert any(measured.values())
+
+        def measured(batch_size: int) -> dict[str, float]:
+            return net.prepare(x, y.astype(np.int32), None, batch_size).ns_per_row
+
+        first = measured(100)
+        assert any(first.values())
         model.fit(x[:300].copy(), y[:300], batch_size=100, verbose=0)
-        assert all(net.pace[way] for way, ns in measured.items() if ns)
+        again = measured(100)
+        assert all(again[schedule] for schedule, ns in first.items() if ns)
         model.fit(x[:77], y[:77], batch_size=77, verbose=0)
-        assert net.pace != measured  # other steps
+        assert measured(77) != again  # other steps
     finally:
         nn.set_num_threads(before)
 
@@ -170,29 +177,33 @@ def test_labels_that_another_thread_changes() -> None:
 
 
 def test_prepared_rows() -> None:
-    """Checked once, whatever the number of calls; not for another network or loss."""
+    """Checked once, whatever the number of calls; not after another `compile`."""
     for make in (_core.Net, reference.Net):
-        net = make(40, [(8, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+        net = make(40, [dense(8, "relu"), dense(3, "softmax")])
         net.compile("sparse_categorical_crossentropy", False, "sgd", ["sparse_categorical_accuracy"])
         y = LABELS.copy()
-        rows = net.prepare(X, y, None)
+        look = net.prepare(X, y, None, 64, train=False)
+        step = net.prepare(X, y, None, 16)
         y.fill(77)
         found, again = np.zeros(2), np.zeros(2)
-        net.evaluate(rows, None, None, found, None)
+        look.step(None, 0, 64, (), found, None)
         net.evaluate(X, LABELS, None, again, None)
         assert found.tolist() == again.tolist()
-        with pytest.raises(ValueError, match="expected None beside prepared rows"):
-            net.evaluate(rows, LABELS, None, found, None)
         with pytest.raises(ValueError, match="y: expected labels from 0 to 2, received 77"):
-            net.prepare(X, y, None)
-    net = _core.Net(40, [(4, "softmax", 0.0, True, True)])
-    native = _core.Net(40, [(3, "softmax", 0.0, True, True)])
-    for other, loss in ((net, "sparse_categorical_crossentropy"), (native, "categorical_crossentropy")):
-        native.compile("sparse_categorical_crossentropy", False, "sgd", ())
-        rows = native.prepare(X, LABELS, None)
-        other.compile(loss, False, "sgd", ())
-        with pytest.raises(ValueError, match="prepared for this network and loss"):
-            other.train(rows, None, None, None, 0, 64, 64, (0.1,), np.zeros(1), None)
+            net.prepare(X, y, None, 64)
+        expected = make(40, [dense(8, "relu"), dense(3, "softmax")])
+        expected.compile("sparse_categorical_crossentropy", False, "sgd", ["sparse_categorical_accuracy"])
+        for start, stop in ((0, 32), (32, 64)):
+            step.step(None, start, stop, (0.1,), np.zeros(2), None)
+            expected.train(X, LABELS, None, None, start, stop, 16, (0.1,), np.zeros(2), None)
+        assert net.params.tobytes() == expected.params.tobytes()
+        for loss in ("sparse_categorical_crossentropy", "categorical_crossentropy"):
+            net.compile(loss, False, "sgd", ())
+            before = net.params.copy()
+            for run_of_before in (look, step):
+                with pytest.raises(RuntimeError, match="compiled again after this run was prepared"):
+                    run_of_before.step(None, 0, 64, (0.1,), np.zeros(1), None)
+            assert (net.params == before).all()
 
 
 # Sizes and numbers
@@ -234,7 +245,7 @@ def test_the_seam_takes_no_product_too_far(batch_size: int) -> None:
     for size in (64, batch_size):
         net = _core.Net(
             40,
-            [(700, "relu", 0.0, True, True), (600, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)],
+            [dense(700, "relu"), dense(600, "relu"), dense(3, "softmax")],
         )
         net.params[...] = _core.uniform(len(net.params), 1, 2) * 0.1 - 0.05
         net.compile("sparse_categorical_crossentropy", False, "sgd", ())
@@ -248,11 +259,11 @@ LARGE = [2**62, 2**63 - 1, 2**63, 2**64, 1 << 1000]
 
 @pytest.mark.parametrize("size", LARGE)
 def test_sizes_that_no_memory_holds(size: int) -> None:
-    specs = [(3, "softmax", 0.0, True, True)]
+    ops = [dense(3, "softmax")]
     for make in (
-        lambda: _core.Net(size, specs),
-        lambda: _core.Net(size, [(size, "relu", 0.0, False, False), *specs]),
-        lambda: _core.Net(4, [(size, "relu", 0.0, True, True)]),
+        lambda: _core.Net(size, ops),
+        lambda: _core.Net(size, [activation(size, "relu"), *ops]),
+        lambda: _core.Net(4, [dense(size, "relu")]),
     ):
         with pytest.raises((ValueError, MemoryError), match=r"expected|no memory"):
             make()
@@ -280,8 +291,10 @@ def test_seeds_out_of_range(seed: int) -> None:
 @pytest.mark.parametrize("count", [2**63, 2**64, 1 << 1000, -1])
 def test_counts_of_steps_out_of_range(count: int) -> None:
     model = classifier("adam")
-    with pytest.raises(ValueError, match="step: expected"):
+    with pytest.raises(ValueError, match="iterations must be"):
         model.trainer.iterations = count
+    with pytest.raises(ValueError, match="step: expected"):
+        model._network().step = count
     with pytest.raises(ValueError, match="step: expected"):
         _core.update(np.ones(1, np.float32), np.ones(1, np.float32), (), "sgd", (0.1,), count)
     assert model.trainer.iterations == 0
@@ -289,7 +302,7 @@ def test_counts_of_steps_out_of_range(count: int) -> None:
 
 def test_training_stops_where_steps_cannot_be_counted() -> None:
     model = classifier("adam")
-    model.trainer.iterations = 2**63 - 3
+    model._network().step = 2**63 - 3
     before = weights(model)
     with pytest.raises(RuntimeError, match=r"9223372036854775805 updates.*Set optimizer.iterations"):
         model.fit(X, LABELS, batch_size=16, verbose=0)
@@ -395,7 +408,7 @@ def test_totals_do_not_depend_on_blocks_or_skipped_zeros(rows: int) -> None:
     found = set()
     for skip in (True, False):
         for used_before in (True, False):
-            net = _core.Net(40, [(32, "relu", 0.0, True, True), (3, "linear", 0.0, True, True)])
+            net = _core.Net(40, [dense(32, "relu"), dense(3)])
             net.params[...] = _core.uniform(len(net.params), 1, 2) - 0.5
             net.compile("mean_squared_error", False, "sgd", ["mean_absolute_error", "mean_squared_error"])
             net.skip_zeros = skip
@@ -541,14 +554,15 @@ import os, sys
 import numpy as np
 import nnfast as nn
 from nnfast import _core
+from nnfast.graph import Op
 
 nn.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else THREADS)
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((20_000, 300)).astype(np.float32), rng.integers(0, 3, 20_000).astype(np.int32)
-net = _core.Net(300, [(300, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+net = _core.Net(300, [Op("dense", 300, activation="relu"), Op("dense", 3, activation="softmax")])
 net.params[...] = 0.01 * _core.normal(len(net.params), 1, 2)
 net.compile("sparse_categorical_crossentropy", False, "adam", ())
-net.way = "many"
+net.schedule = "parallel"
 parent, children = os.getpid(), []
 def hook(rows):
     if not children and os.getpid() == parent:
@@ -617,25 +631,28 @@ def test_predict_during_training_of_another_thread() -> None:
     assert (model.predict(x[:500]) == model.predict(x[:500])).all()
 
 
-class FailsOnce:
-    """A network whose first training call finds no memory."""
+class NoMemory:
+    """A network that finds no memory when a run is prepared, or in its first step."""
 
-    def __init__(self, net: object) -> None:
-        self.net, self.failed = net, False
+    def __init__(self, net: object, where: str) -> None:
+        self.net, self.where = net, where
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.net, name)
 
-    def train(self, *arguments: object) -> None:
-        if not self.failed:
-            self.failed = True
-            raise MemoryError("no memory for the workspace of a block of rows")
-        self.net.train(*arguments)  # type: ignore[attr-defined]
+    def prepare(self, *arguments: object) -> object:
+        return self if self.where == "step" else self.step()
+
+    def step(self, *arguments: object) -> object:
+        raise MemoryError("no memory for the workspace of a block of rows")
 
 
-def test_a_failure_before_the_first_step_uses_up_no_shuffle(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["prepare", "step"])
+def test_a_failure_before_the_first_step_uses_up_no_shuffle(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     model, expected = classifier(), classifier()
-    failing = FailsOnce(model._network())
+    failing = NoMemory(model._network(), where)
     with monkeypatch.context() as patch:
         patch.setattr(model.trainer, "_network", lambda *_: failing)
         with pytest.raises(MemoryError):
@@ -670,9 +687,11 @@ import os, signal, time
 import numpy as np
 import nnfast as nn
 from nnfast import _core
+from nnfast.graph import Op
 nn.set_num_threads(1)
 wide = 3000
-net = _core.Net(wide, [(wide, "relu", 0.0, True, True), (wide, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)])
+hidden = Op("dense", wide, activation="relu")
+net = _core.Net(wide, [hidden, hidden, Op("dense", 10, activation="softmax")])
 net.compile("sparse_categorical_crossentropy", False, "sgd", ())
 x, y = np.ones((256, wide), np.float32), np.zeros(256, np.int32)
 polls = []
@@ -705,7 +724,7 @@ def test_blocks_of_a_wide_net_make_no_difference() -> None:
         before = nn.get_num_threads()
         nn.set_num_threads(count)
         try:
-            net = _core.Net(wide, [(wide, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+            net = _core.Net(wide, [dense(wide, "relu"), dense(3, "softmax")])
             net.params[...] = 0.02 * _core.normal(len(net.params), 1, 2)
             net.compile("sparse_categorical_crossentropy", False, "adam", ())
             totals = np.zeros(1)
@@ -749,13 +768,14 @@ import os, time
 import numpy as np
 import nnfast as nn
 from nnfast import _core
+from nnfast.graph import Op
 
 def switches(task):
     lines = open(f"/proc/self/task/{task}/status").read().splitlines()
     return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
 
 others = set(os.listdir("/proc/self/task"))
-net = _core.Net(300, [(500, "relu", 0.0, True, True)])
+net = _core.Net(300, [Op("dense", 500, activation="relu")])
 x, out = np.ones((4000, 300), np.float32), np.empty((4000, 500), np.float32)
 nn.set_num_threads(6)
 net.predict(x, out, None)

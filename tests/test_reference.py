@@ -17,7 +17,13 @@ import pytest
 
 from nnfast import _core, kernels, reference
 from nnfast.errors import NonFiniteError
+from nnfast.graph import Op
+from nnfast.reference import net as reference_net
+from nnfast.reference import run as reference_run
 
+from .hyper import TELLING, hyper, outputs_for
+from .ops import activation as alone
+from .ops import dense
 from .tolerances import (
     DIFFERENCE_MARGIN,
     DIFFERENCE_RTOL,
@@ -31,17 +37,8 @@ from .tolerances import (
 LINKED = [name for name, row in reference.LOSSES.items() if row.link]
 ACTIVATIONS = [(name, row.parameter or 0.0) for name, row in reference.ACTIVATIONS.items()]
 ACTIVATIONS += [("sigmoid", 2.0)]
-HYPER = {
-    "learning_rate": 0.125,
-    "momentum": 0.7,
-    "rho": 0.8,
-    "beta_1": 0.9,
-    "beta_2": 0.999,
-    "epsilon": 1e-3,  # large enough for its place in the formula to show
-}
 
 Array = np.ndarray
-Spec = tuple[int, str, float, bool, bool]
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def close(actual: object, expected: object, rtol: float = FORMULA_RTOL) -> bool:
 
 def make_net(
     inputs: int,
-    layers: list[Spec],
+    layers: list[Op],
     loss: str,
     rule: str = "sgd",
     from_logits: bool = False,
@@ -75,11 +72,11 @@ def make_net(
 
 def targets_for(loss: str, rng: np.random.Generator, rows: int, outputs: int) -> Array:
     """Labels, or rows of weights that do not add up to one, so that no term of a gradient drops out."""
-    if reference.LOSSES[loss].sparse:
-        return rng.integers(0, outputs, rows).astype(np.int32)
-    return (
-        rng.uniform(0.0, 1.0, (rows, outputs)) if loss in LINKED else rng.uniform(-1.0, 2.0, (rows, outputs))
-    )
+    row = reference.LOSSES[loss]
+    if row.sparse:
+        return row.sample(rng, rows, outputs).astype(np.int32)
+    low, high = row.domain if np.isfinite(row.domain).all() else (-1.0, 2.0)
+    return rng.uniform(low, high, (rows, outputs))
 
 
 # The tables
@@ -96,43 +93,48 @@ def test_net_has_the_interface_of_the_native_one() -> None:
     def public(net: object) -> set[str]:
         return {name for name in dir(net) if not name.startswith("_")}
 
-    layers = [(1, "linear", 0.0, True, True)]
+    layers = [dense(1)]
     native, ours = public(_core.Net(1, layers)), public(reference.Net(1, layers))
-    assert native - ours <= {"instruction_set", "skip_zeros", "way"}  # how the engine computes, not what
+    assert native - ours <= {"instruction_set", "skip_zeros", "schedule"}  # how the engine computes, not what
     assert ours - native == {"input_size", "dtype"}
 
 
 @pytest.mark.parametrize("name", kernels.__all__)
 def test_functions_do_not_depend_on_the_engine(name: str) -> None:
-    assert inspect.getmodule(getattr(reference, name)) is reference
+    module = inspect.getmodule(getattr(reference, name))
+    assert module is not None
+    assert module.__name__.startswith("nnfast.reference.")
 
 
 # Gradients against signed central differences
 
 
-def preactivations(net: reference.Net, x: Array, layers: list[Spec]) -> list[Array]:
+def preactivations(net: reference.Net, x: Array, layers: list[Op]) -> list[Array]:
     """The inputs of every activation."""
     tensors = iter(net.tensors)
     inputs = []
-    for _, activation, parameter, has_kernel, use_bias in layers:
+    for op in layers:
         z = x
-        if has_kernel:
+        if op.kind == "dense":
             z = x @ next(tensors)
-        if has_kernel and use_bias:
-            z = z + next(tensors)
+            if op.use_bias:
+                z = z + next(tensors)
         inputs.append(z)
-        row = reference.ACTIVATIONS[activation]
         x = z.copy()
-        row.forward(x, parameter)
+        reference.ACTIVATIONS[op.activation].forward(x, op.parameter)
     return [*inputs, x]
 
 
-def far_from_kinks(net: reference.Net, x: Array, y: Array, layers: list[Spec], loss: str) -> bool:
+def far_from_kinks(net: reference.Net, x: Array, y: Array, layers: list[Op], loss: str) -> bool:
     *inputs, outputs = preactivations(net, x, layers)
-    distances = [np.abs(z).min() for z, layer in zip(inputs, layers, strict=True) if layer[1] == "relu"]
-    if loss == "mean_absolute_error":
+    distances = [
+        np.abs(z - kink).min()
+        for z, op in zip(inputs, layers, strict=True)
+        for kink in reference.ACTIVATIONS[op.activation].kinks
+    ]
+    if reference.LOSSES[loss].kinked:
         distances.append(np.abs(outputs - y).min())
-    alive = all((z > 0).any() for z, layer in zip(inputs, layers, strict=True) if layer[1] == "relu")
+    alive = all((z > 0).any() for z, op in zip(inputs, layers, strict=True) if op.activation == "relu")
     return alive and min(distances, default=math.inf) > DIFFERENCE_MARGIN
 
 
@@ -155,12 +157,12 @@ def differences(net: reference.Net, x: Array, y: Array, weight: Array | None) ->
     return gradient
 
 
-def check_gradient(layers: list[Spec], loss: str, from_logits: bool, weighted: bool) -> None:
+def check_gradient(layers: list[Op], loss: str, from_logits: bool, weighted: bool) -> None:
     """The gradient is what SGD of rate 1 takes off the weights in one step over all rows."""
     for seed in range(300):
         rng = np.random.default_rng(seed)
         x = rng.uniform(-1.5, 1.5, (5, 3))
-        y = targets_for(loss, rng, 5, layers[-1][0])
+        y = targets_for(loss, rng, 5, layers[-1].units)
         net = make_net(3, layers, loss, from_logits=from_logits, seed=seed + 1000)
         if not far_from_kinks(net, x, y, layers, loss):
             continue
@@ -192,23 +194,23 @@ def heads(loss: str, activation: tuple[str, float]) -> list[tuple[tuple[str, flo
 def test_gradient(loss: str, activation: tuple[str, float], depth: int) -> None:
     for last, from_logits in heads(loss, activation):
         for bias, weighted in ((True, False), (False, True)):
-            hidden = [(4, *activation, True, bias)] * (depth - 1)
-            check_gradient([*hidden, (3, *last, True, bias)], loss, from_logits, weighted)
+            hidden = [dense(4, *activation, use_bias=bias)] * (depth - 1)
+            check_gradient([*hidden, dense(3, *last, use_bias=bias)], loss, from_logits, weighted)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: f"{a[0]}-{a[1]:g}")
 def test_gradient_through_layers_without_kernel(activation: tuple[str, float]) -> None:
     """Activations that stand alone: on the inputs, one upon the other, and before the loss."""
     layers = [
-        (3, *activation, False, False),
-        (4, "tanh", 0.0, True, True),
-        (4, *activation, False, False),
-        (4, "sigmoid", 1.0, False, False),
-        (3, "linear", 0.0, True, True),
-        (3, *activation, False, False),
+        alone(3, *activation),
+        dense(4, "tanh"),
+        alone(4, *activation),
+        alone(4, "sigmoid", 1.0),
+        dense(3),
+        alone(3, *activation),
     ]
     check_gradient(layers, "mean_squared_error", False, weighted=True)
-    layers[-1] = (3, "softmax", 0.0, False, False)
+    layers[-1] = alone(3, "softmax")
     check_gradient(layers, "sparse_categorical_crossentropy", False, weighted=True)
 
 
@@ -220,8 +222,9 @@ def test_gradient_through_layers_without_kernel(activation: tuple[str, float]) -
 def test_gradient_of_the_loss_alone(
     rng: np.random.Generator, loss: str, from_logits: bool, weighted: bool
 ) -> None:
-    positive = loss in LINKED and not from_logits
-    outputs = rng.uniform(0.1, 0.9, (4, 3)) if positive else rng.uniform(-2.0, 2.0, (4, 3))
+    outputs = (
+        rng.uniform(-2.0, 2.0, (4, 3)) if from_logits else outputs_for(loss, rng, (4, 3)).astype(np.float64)
+    )
     y = targets_for(loss, rng, 4, 3)
     weight = rng.uniform(0.0, 2.0, 4) if weighted else None
     value, gradient = reference.loss_value_and_gradient(outputs, y, loss, weight, from_logits)
@@ -283,14 +286,7 @@ def test_sigmoid_slope_is_part_of_value_and_derivative(rng: np.random.Generator)
 def test_extreme_inputs_saturate(activation: str, dtype: type) -> None:
     z = np.array([[-1e4, 0.0, 1e4]], dtype=dtype)
     a = reference.activation_forward(z, activation)
-    expected = {
-        "linear": [-1e4, 0, 1e4],
-        "relu": [0, 0, 1e4],
-        "sigmoid": [0, 0.5, 1],
-        "tanh": [-1, 0, 1],
-        "softmax": [0, 0, 1],
-    }
-    assert a.tolist() == [expected[activation]]
+    assert a.tolist() == [list(reference.ACTIVATIONS[activation].saturation)]
     assert a.dtype == dtype
 
 
@@ -351,7 +347,7 @@ def test_logits_are_neither_clipped_nor_overflowing(loss: str) -> None:
 
 def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> float:
     """One weight, after `update_step` in Keras' SGD, RMSprop and Adam, and Algorithm 8 of the thesis."""
-    lr, epsilon, mu, rho = (HYPER[name] for name in ("learning_rate", "epsilon", "momentum", "rho"))
+    lr, epsilon, mu, rho = (TELLING[name] for name in ("learning_rate", "epsilon", "momentum", "rho"))
     if rule == "sgd":
         return w - lr * g
     if rule in ("momentum", "nesterov"):
@@ -368,7 +364,7 @@ def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> 
             return w - increment
         slots["momentum"] = mu * slots["momentum"] + increment
         return w - slots["momentum"]
-    b1, b2 = HYPER["beta_1"], HYPER["beta_2"]
+    b1, b2 = TELLING["beta_1"], TELLING["beta_2"]
     slots["momentum"] = b1 * slots["momentum"] + (1 - b1) * g
     slots["velocity"] = b2 * slots["velocity"] + (1 - b2) * g**2
     if rule == "adam_corrected":
@@ -381,7 +377,7 @@ def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> 
 
 @pytest.mark.parametrize("rule", reference.RULES)
 def test_rule(rng: np.random.Generator, rule: str) -> None:
-    hyper, slot_names, _ = reference.RULES[rule]
+    slot_names = reference.RULES[rule].slots
     w = rng.standard_normal((2, 3))
     slots = [np.zeros_like(w) for _ in slot_names]
     expected = [(value, dict.fromkeys(slot_names, 0.0)) for value in w.ravel().tolist()]
@@ -389,7 +385,7 @@ def test_rule(rng: np.random.Generator, rule: str) -> None:
     for step in range(1, 101):
         g = rng.standard_normal(w.shape) * 10.0 ** rng.integers(-4, 2)
         kept = g.copy()
-        reference.update(w, g, slots, rule, [HYPER[name] for name in hyper], step)
+        reference.update(w, g, slots, rule, hyper(rule, TELLING), step)
         assert np.array_equal(g, kept)
         expected = [
             (textbook(rule, value, state, gradient, step), state)
@@ -460,7 +456,7 @@ def keras() -> ModuleType:
 @pytest.mark.parametrize("rule", [rule for rule in reference.RULES if rule != "adam_corrected"])
 def test_rule_follows_keras(keras: ModuleType, rng: np.random.Generator, rule: str) -> None:
     keys, slot_names, _ = reference.RULES[rule]
-    arguments = {name: HYPER[name] for name in keys}
+    arguments = {name: TELLING[name] for name in keys}
     if rule.startswith("rmsprop"):
         optimizer = keras.optimizers.RMSprop(**arguments, centered="centered" in rule)
     elif rule == "adam":
@@ -508,13 +504,13 @@ def test_dense_kernels_are_the_sums_they_stand_for(rng: np.random.Generator) -> 
 @pytest.mark.parametrize("rule", reference.RULES)
 def test_backward_update_is_backward_then_update(rng: np.random.Generator, rule: str) -> None:
     x, w, b, dz = (rng.standard_normal(shape) for shape in ((4, 3), (3, 2), (2,), (4, 2)))
-    hyper = [HYPER[name] for name in reference.RULES[rule].hyper]
+    values = hyper(rule, TELLING)
     slots = [(np.zeros_like(w), np.zeros_like(b)) for _ in reference.RULES[rule].slots]
     expected_w, expected_b = w.copy(), b.copy()
     dw, db, expected_dx = reference.dense_backward(dz, x, w)
-    reference.update(expected_w, dw, [np.zeros_like(w) for _ in slots], rule, hyper, 1)
-    reference.update(expected_b, db, [np.zeros_like(b) for _ in slots], rule, hyper, 1)
-    dx = reference.dense_backward_update(w, b, dz, x, rule, hyper, slots, 1)
+    reference.update(expected_w, dw, [np.zeros_like(w) for _ in slots], rule, values, 1)
+    reference.update(expected_b, db, [np.zeros_like(b) for _ in slots], rule, values, 1)
+    dx = reference.dense_backward_update(w, b, dz, x, rule, values, slots, 1)
     for actual, expected in ((dx, expected_dx), (w, expected_w), (b, expected_b)):
         assert np.array_equal(actual, expected)
 
@@ -524,7 +520,7 @@ def test_backward_update_is_backward_then_update(rng: np.random.Generator, rule:
 
 def test_example_3_of_the_thesis() -> None:
     """Two weights, no biases, sigmoid, squared error, learning rate 1: forward, a step, forward."""
-    layers: list[Spec] = [(1, "sigmoid", 1.0, True, False)] * 2
+    layers: list[Op] = [dense(1, "sigmoid", 1.0, use_bias=False)] * 2
     net = reference.Net(1, layers, dtype=np.float64)
     net.params[:] = 0.75, 0.5
     net.compile("mean_squared_error", False, "sgd", ())
@@ -582,7 +578,7 @@ def textbook_epoch(
     return loss, right
 
 
-CLASSIFIER: list[Spec] = [(4, "tanh", 0.0, True, True), (3, "softmax", 0.0, True, True)]
+CLASSIFIER: list[Op] = [dense(4, "tanh"), dense(3, "softmax")]
 
 
 def classification(n: int) -> tuple[Array, Array, Array]:
@@ -615,11 +611,11 @@ def test_epochs_are_those_of_the_textbook(rule: str, batch_size: int) -> None:
             for i, state in enumerate(states[name]):
                 flat[i] = textbook(rule, float(flat[i]), state, float(g[i]), steps)
 
-    hyper = [HYPER[name] for name in reference.RULES[rule].hyper]
+    values = hyper(rule, TELLING)
     for epoch in range(3):
         order = np.random.default_rng(epoch).permutation(22).astype(np.uint32)
         totals = np.zeros(2)
-        net.train(x, labels, weight, order, 0, 22, batch_size, hyper, totals, None)
+        net.train(x, labels, weight, order, 0, 22, batch_size, values, totals, None)
         expected = textbook_epoch(parameters, x, labels, weight, order, batch_size, update)
         assert close(totals, expected)
     assert net.step == steps == 3 * math.ceil(22 / batch_size)
@@ -633,11 +629,11 @@ def test_training_learns(rule: str, dtype: type) -> None:
     x, labels, _ = classification(90)
     x = x.astype(dtype)
     net = make_net(2, CLASSIFIER, "sparse_categorical_crossentropy", rule, dtype=dtype)
-    hyper = [HYPER[name] if name != "learning_rate" else 0.02 for name in reference.RULES[rule].hyper]
+    values = hyper(rule, TELLING, learning_rate=0.02)
     history = []
     for _ in range(60):
         totals = np.zeros(1)
-        net.train(x, labels, None, None, 0, 90, 8, hyper, totals, None)
+        net.train(x, labels, None, None, 0, 90, 8, values, totals, None)
         history.append(totals[0] / 90)
     assert net.params.dtype == dtype
     assert all(slot.dtype == dtype for slot in net.slots)
@@ -674,7 +670,7 @@ def test_totals_add_up_and_metrics_see_the_forward_pass_of_the_step(rng: np.rand
     x, y = rng.standard_normal((3, 2)), rng.uniform(size=(3, 2)).round()
     names = ("categorical_accuracy", "binary_accuracy", "mean_squared_error", "mean_absolute_error")
     weight = np.array([0.0, 1.0, 3.0])
-    net = make_net(2, [(2, "sigmoid", 1.0, True, True)], "binary_crossentropy", metrics=names)
+    net = make_net(2, [dense(2, "sigmoid", 1.0)], "binary_crossentropy", metrics=names)
     p = sigmoid(x @ net.tensors[0] + net.tensors[1])
     expected = [
         (weight * -np.log(np.where(y == 1, p, 1 - p)).mean(axis=1)).sum(),
@@ -698,10 +694,10 @@ def test_link_is_computed_from_logits_and_predicts_probabilities(rng: np.random.
     x, y = np.array([[200.0, -100.0]]), targets_for(loss, rng, 1, 2)
     link = reference.LOSSES[loss].link
     assert link is not None
-    net = reference.Net(2, [(2, link, 1.0, True, False)], dtype=np.float64)
+    net = reference.Net(2, [dense(2, link, 1.0, use_bias=False)], dtype=np.float64)
     net.params[:] = np.eye(2).ravel()
     net.compile(loss, False, "sgd", ())
-    raw = reference.Net(2, [(2, "linear", 0.0, True, False)], dtype=np.float64)
+    raw = reference.Net(2, [dense(2, use_bias=False)], dtype=np.float64)
     raw.params[:] = net.params
     raw.compile(loss, True, "sgd", ())
     out, raw_out, totals, raw_totals = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1), np.zeros(1)
@@ -720,7 +716,7 @@ def test_sigmoid_of_another_slope_is_no_link() -> None:
     x, y = np.array([[50.0]]), np.zeros((1, 1))
     totals = {}
     for slope in (1.0, 2.0):
-        net = reference.Net(1, [(1, "sigmoid", slope, True, False)], dtype=np.float64)
+        net = reference.Net(1, [dense(1, "sigmoid", slope, use_bias=False)], dtype=np.float64)
         net.params[:] = 1.0
         net.compile("binary_crossentropy", False, "sgd", ())
         totals[slope] = np.zeros(1)
@@ -753,7 +749,7 @@ def test_non_finite_loss_stops_before_the_update() -> None:
 @pytest.mark.filterwarnings("error")
 def test_divergence_is_an_error_and_no_warning() -> None:
     x, y = np.full((50, 1), 1e3), np.ones((50, 1))
-    net = make_net(1, [(1, "linear", 0.0, True, True)], "mean_squared_error")
+    net = make_net(1, [dense(1)], "mean_squared_error")
     with pytest.raises(NonFiniteError):
         net.train(x, y, None, None, 0, 50, 1, [1e9], np.zeros(1), None)
     assert np.isfinite(net.params).all()
@@ -774,8 +770,7 @@ def test_arguments_are_read_only_to_training(rng: np.random.Generator) -> None:
     order = np.arange(9, dtype=np.uint32)[::-1].copy()
     for array in (x, y, weight, order):
         array.flags.writeable = False
-    alone = [(2, "tanh", 0.0, False, False), (1, "linear", 0.0, True, True)]
-    net = make_net(2, alone, "mean_squared_error")
+    net = make_net(2, [alone(2, "tanh"), dense(1)], "mean_squared_error")
     for rows in (None, order):
         net.train(x, y, weight, rows, 0, 9, 4, [0.1], np.zeros(1), None)
     net.evaluate(x, y, weight, np.zeros(1), None)
@@ -788,7 +783,8 @@ def test_blocks_of_rows_do_not_show(rng: np.random.Generator, monkeypatch: pytes
     net = make_net(2, CLASSIFIER, "sparse_categorical_crossentropy", metrics=("sparse_categorical_accuracy",))
     results = []
     for block in (1, 7, 22, 100):
-        monkeypatch.setattr(reference, "BLOCK_ROWS", block)
+        for module in (reference_net, reference_run):
+            monkeypatch.setattr(module, "BLOCK_ROWS", block)
         totals, out = np.zeros(2), np.full((22, 3), np.nan)
         net.evaluate(x, labels, weight, totals, None)
         net.predict(x, out, None)
@@ -800,7 +796,7 @@ def test_blocks_of_rows_do_not_show(rng: np.random.Generator, monkeypatch: pytes
 
 
 def test_progress_may_stop_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(reference_run, "PROGRESS_SECONDS", 0.0)
     x, labels, _ = classification(22)
     seen: list[int] = []
 
@@ -857,9 +853,7 @@ def test_training_in_another_thread() -> None:
 
 
 def test_parameters_are_one_flat_array_with_views() -> None:
-    net = reference.Net(
-        3, [(4, "relu", 0.0, True, True), (4, "tanh", 0.0, False, False), (2, "linear", 0.0, True, False)]
-    )
+    net = reference.Net(3, [dense(4, "relu"), alone(4, "tanh"), dense(2, use_bias=False)])
     assert [tensor.shape for tensor in net.tensors] == [(3, 4), (4,), (4, 2)]
     assert net.params.shape == (24,)
     assert net.params.dtype == np.float32
@@ -925,7 +919,7 @@ def test_unknown_names_list_the_known_and_the_nearest() -> None:
     one = np.ones((1, 1))
     for attempt, message in [
         (lambda: reference.dense_forward(one, one, None, "rellu"), "activation 'rellu'. Did you mean 'relu'"),
-        (lambda: reference.Net(1, [(1, "sigmoyd", 0.0, True, True)]), "Did you mean 'sigmoid'"),
+        (lambda: reference.Net(1, [dense(1, "sigmoyd")]), "Did you mean 'sigmoid'"),
         (lambda: net.compile("mean_square_error", False, "sgd", ()), "Did you mean 'mean_squared_error'"),
         (lambda: net.compile("mean_squared_error", False, "adm", ()), "rule 'adm'. Did you mean 'adam'"),
         (lambda: net.compile("mean_squared_error", False, "sgd", ("binary_acuracy",)), "'binary_accuracy'"),
@@ -974,10 +968,10 @@ def test_functions_refuse_what_would_be_broadcast() -> None:
             "epsilon_form: expected 'uncorrected'",
         ),
         (
-            lambda: reference.Net(2, [(3, "relu", 0.0, False, False)]),
-            r"layers\[0\]: expected units >= 1 \(without kernel: 2\)",
+            lambda: reference.Net(2, [alone(3, "relu")]),
+            r"ops\[0\]: expected units >= 1 \(without kernel: 2\)",
         ),
-        (lambda: reference.Net(0, CLASSIFIER), "at least one input and one layer"),
+        (lambda: reference.Net(0, CLASSIFIER), "at least one input and one op"),
     ]:
         with pytest.raises(ValueError, match=message):
             attempt()

@@ -29,7 +29,7 @@ cdef int fill_op(nn_op *row, int place, op, Py_ssize_t inputs) except -1:
     row.kind = nn_op_kinds(row_id(op_ids, op.kind, f"{name}: kind"))
     row.outputs = whole(op.units, f"{name}: units", 1, NN_MAX_SIZE)
     if not row.kind.has_weights and row.outputs != inputs:
-        raise ValueError(f"{name}: expected units {inputs}, as a {op.kind} changes none, received {op.units}")
+        raise ValueError(f"{name}: expected units {inputs}, as many as are read, of kind {op.kind}, received {op.units}")
     row.activation = &kernels.activations[row_id(activation_ids, op.activation, f"{name}: activation")]
     row.parameter = op.parameter
     row.bias = row.kind.has_weights and op.use_bias

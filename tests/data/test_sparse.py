@@ -9,6 +9,8 @@ import nnfast as nn
 from nnfast import _core
 from nnfast.data import arrays
 
+from ..ops import dense
+
 sparse = pytest.importorskip("scipy.sparse")
 
 
@@ -197,7 +199,7 @@ def test_entries_changed_after_the_check_stay_inside(rng: np.random.Generator, d
     """Index arrays are the caller's: changed while training goes on they give wrong numbers, but touch no memory that is not theirs."""
     x, y = matrix(200, 300, 0.2), rng.integers(0, 3, 200)
     rows = arrays.to_rows(x)
-    net = _core.Net(300, [(64, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+    net = _core.Net(300, [dense(64, "relu"), dense(3, "softmax")])
     net.compile("sparse_categorical_crossentropy", False, "adam", ())
     x.indices[:] = damage  # all of them, in all rows
     assert (rows.index == damage).all()

@@ -331,11 +331,8 @@ def test_what_load_refuses_is_not_written(what: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["m.h5", "m.keras", "m.weights.h5", "M.HDF5", "m.onnx", "m.pt"])
 def test_other_formats_are_not_promised(name: str, tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"path: expected a name such as model\.safetensors, got .*m\."
-    ) as caught:
+    with pytest.raises(ValueError, match=r"is saved as a safetensors file, got a path ending in \."):
         compiled().save(tmp_path / name.lower())
-    assert "safetensors only" in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -1013,7 +1010,9 @@ def test_paths_are_tried_before_the_training(
         if (option == "--out") == (name != "train"):
             code, said = command(capsys, name, option, path)
             assert code == 2
-            assert "out" in said if name == "thesis" else option in said or "path: expected a name" in said
+            assert (
+                "out" in said if name == "thesis" else option in said or "saved as a safetensors file" in said
+            )
     assert sorted(os.listdir()) == before
     assert Path("file").read_bytes() == b"kept"
 

@@ -8,16 +8,17 @@ import pytest
 
 from nnfast import _core, reference
 
+from ..hyper import as_double, calm
+from ..ops import dense
 from ..tolerances import TRAJECTORY_RTOL
 from .helpers import floats, same_bits
-from .test_net import LAYERS, build, data, hyper
-from .test_pointwise import exact_targets
+from .test_net import LAYERS, build, data
 
 
 def flags(net: object) -> list[list[bool]]:
-    """Each layer by itself, and all."""
-    count = len(net.frozen)
-    return [[place == frozen for place in range(count)] for frozen in range(count)] + [[True] * count]
+    """What is trained where each layer by itself is frozen, and where all are."""
+    count = len(net.trainable)
+    return [[place != frozen for place in range(count)] for frozen in range(count)] + [[False] * count]
 
 
 def by_layer(net: object, flat: np.ndarray) -> list[list[np.ndarray]]:
@@ -39,30 +40,30 @@ def test_one_step_moves_what_is_not_frozen_and_nothing_else(
 ) -> None:
     x, y, weight = data(which, batch_size, rng)
 
-    def step(frozen: list[bool]) -> object:
+    def step(trainable: list[bool]) -> object:
         net, _ = build(_core, which, rule)
-        net.frozen = frozen
+        net.trainable = trainable
         net.skip_zeros = skip_zeros
         for slot in net.slots:
             slot[...] = 0.01
-        net.train(x, y, weight, None, 0, batch_size, batch_size, hyper(rule), np.zeros(1), None)
+        net.train(x, y, weight, None, 0, batch_size, batch_size, calm(rule), np.zeros(1), None)
         return net
 
     before, _ = build(_core, which, rule)
     for slot in before.slots:
         slot[...] = 0.01
-    free = step([False] * len(before.frozen))
-    for frozen in flags(before):
-        net = step(frozen)
-        assert net.frozen == frozen
+    free = step([True] * len(before.trainable))
+    for trainable in flags(before):
+        net = step(trainable)
+        assert net.trainable == trainable
         assert net.step == 1
         for flat, old, new in zip(
             [net.params, *net.slots], [before.params, *before.slots], [free.params, *free.slots], strict=True
         ):
-            for stays, has, was, moved in zip(
-                frozen, by_layer(net, flat), by_layer(net, old), by_layer(net, new), strict=True
+            for trained, has, was, moved in zip(
+                trainable, by_layer(net, flat), by_layer(net, old), by_layer(net, new), strict=True
             ):
-                assert same_bits([has, was if stays else moved])
+                assert same_bits([has, moved if trained else was])
 
 
 @pytest.mark.parametrize("rule", _core.RULES)
@@ -72,15 +73,15 @@ def test_a_trajectory_is_that_of_the_reference(
 ) -> None:
     n, batch_size = 64, 30
     x, y, weight = data(which, n, rng)
-    for frozen in flags(build(_core, which, rule)[0]):
+    for trainable in flags(build(_core, which, rule)[0]):
         net, _ = build(_core, which, rule)
         oracle, _ = build(reference, which, rule, dtype=np.float64)
-        net.frozen = oracle.frozen = frozen
+        net.trainable = oracle.trainable = trainable
         for _ in range(10):
-            net.train(x, y, weight, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
+            net.train(x, y, weight, None, 0, n, batch_size, calm(rule), np.zeros(1), None)
             oracle.train(
-                x.astype(np.float64), exact_targets(y), weight.astype(np.float64),
-                None, 0, n, batch_size, hyper(rule), np.zeros(1), None,
+                x.astype(np.float64), as_double(y), weight.astype(np.float64),
+                None, 0, n, batch_size, calm(rule), np.zeros(1), None,
             )  # fmt: skip
         for tensor, exact in zip(net.tensors, oracle.tensors, strict=True):
             assert np.abs(tensor - exact).max() <= TRAJECTORY_RTOL * np.abs(exact).max()
@@ -93,28 +94,28 @@ def test_a_trajectory_is_that_of_the_reference(
 def test_bits_do_not_depend_on_workers_or_skipped_zeros(
     isa: str, rng: np.random.Generator, outputs: int, loss: str, rule: str
 ) -> None:
-    """Below a head, where workers own columns, and above packed weights."""
+    """Below a single output, where workers own columns, and above packed weights."""
     n, inputs, units = 2000, 64, 48
     x = (floats(rng, n, inputs) * (rng.random((n, inputs)) < 0.2)).astype(np.float32)
     y = floats(rng, n, 1) if outputs == 1 else rng.integers(0, outputs, n).astype(np.int32)
     kernel, before = floats(rng, inputs, units), _core.num_threads()
     last = "linear" if outputs == 1 else "softmax"
 
-    def run(threads: int, skip_zeros: bool, frozen: list[bool]) -> list[np.ndarray]:
+    def run(threads: int, skip_zeros: bool, trainable: list[bool]) -> list[np.ndarray]:
         _core.set_num_threads(threads)
-        net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (outputs, last, 0.0, True, True)])
+        net = _core.Net(inputs, [dense(units, "relu"), dense(outputs, last)])
         net.tensors[0][...] = kernel
         net.tensors[2][...] = floats(np.random.default_rng(1), units, outputs)
-        net.way, net.skip_zeros, net.frozen = "many", skip_zeros, frozen
+        net.schedule, net.skip_zeros, net.trainable = "parallel", skip_zeros, trainable
         net.compile(loss, False, rule, ())
-        for freezes in (frozen, [False, False], frozen):
-            net.frozen = freezes
-            net.train(x, y, None, None, 0, n, 32, hyper(rule), np.zeros(1), None)
+        for flags_now in (trainable, [True, True], trainable):
+            net.trainable = flags_now
+            net.train(x, y, None, None, 0, n, 32, calm(rule), np.zeros(1), None)
         return [net.params.copy(), *(slot.copy() for slot in net.slots)]
 
     try:
-        for frozen in ([True, False], [False, True], [True, True]):
-            assert same_bits([run(t, skips, frozen) for t in (1, 2, 3) for skips in (False, True)])
+        for trainable in ([False, True], [True, False], [False, False]):
+            assert same_bits([run(t, skips, trainable) for t in (1, 2, 3) for skips in (False, True)])
     finally:
         _core.set_num_threads(before)
 
@@ -123,7 +124,7 @@ def test_bits_do_not_depend_on_workers_or_skipped_zeros(
 def test_flags_are_checked(module: object) -> None:
     net, _ = build(module, "mnist", "sgd")
     with pytest.raises(
-        ValueError, match="frozen: expected one flag for each of 2 layers with a kernel, received 1"
+        ValueError, match="trainable: expected one flag for each of 2 ops with weights, received 1"
     ):
-        net.frozen = [True]
-    assert net.frozen == [False, False]
+        net.trainable = [False]
+    assert net.trainable == [True, True]

@@ -11,35 +11,36 @@ import pytest
 from nnfast import _core, kernels, reference
 from nnfast.errors import NonFiniteError
 
+from ..hyper import as_double, calm, targets_for
+from ..ops import activation, dense
 from ..tolerances import TRAJECTORY_RTOL
 from .helpers import floats, same_bits
-from .test_pointwise import HYPER, exact_targets, targets_for
 
 LAYERS = {
     "mnist": (
         12,
-        [(17, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)],
+        [dense(17, "relu"), dense(10, "softmax")],
         "sparse_categorical_crossentropy",
     ),
-    "wine": (11, [(20, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)], "mean_squared_error"),
+    "wine": (11, [dense(20, "relu"), dense(1)], "mean_squared_error"),
     "deep": (
         9,
         [
-            (18, "tanh", 0.0, True, True),
-            (18, "sigmoid", 2.0, False, False),
-            (7, "sigmoid", 1.0, True, False),
-            (3, "softmax", 0.0, True, True),
+            dense(18, "tanh"),
+            activation(18, "sigmoid", 2.0),
+            dense(7, "sigmoid", 1.0, use_bias=False),
+            dense(3, "softmax"),
         ],
         "categorical_crossentropy",
     ),
     "hidden softmax": (
         6,
-        [(5, "softmax", 0.0, True, True), (2, "sigmoid", 1.0, True, True)],
+        [dense(5, "softmax"), dense(2, "sigmoid", 1.0)],
         "binary_crossentropy",
     ),
     "composed": (
         6,
-        [(8, "softmax", 0.0, True, True), (4, "sigmoid", 1.0, True, True)],
+        [dense(8, "softmax"), dense(4, "sigmoid", 1.0)],
         "mean_absolute_error",
     ),
 }
@@ -60,17 +61,7 @@ def data(which: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     inputs, layers, loss = LAYERS[which]
     x = floats(rng, n, inputs)
     x[rng.random(x.shape) < 0.3] = 0.0
-    return x, targets_for(loss, rng, n, layers[-1][0]), rng.uniform(0.5, 2.0, n).astype(np.float32)
-
-
-def hyper(rule: str) -> list[float]:
-    """Rates at which training is stable: a trajectory that diverges, or divides by a vanishing second moment,
-    magnifies the last bit of float32 without bound."""
-    calm = {
-        "learning_rate": 0.01 if rule == "sgd" else 0.001,
-        "epsilon": 1e-3 if rule.startswith("rmsprop") else 1e-7,
-    }
-    return [calm.get(name, HYPER[name]) for name in _core.RULES[rule][0]]
+    return x, targets_for(loss, rng, n, layers[-1].units), rng.uniform(0.5, 2.0, n).astype(np.float32)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 8, 9, 30, 64, 65])
@@ -89,16 +80,16 @@ def test_trajectory_of_50_steps(
     while net.step < 50:
         _core.shuffle(order, 1, epoch)
         stop = min(n, (50 - net.step) * batch_size)
-        net.train(x, y, weight, order, 0, stop, batch_size, hyper(rule), totals, None)
+        net.train(x, y, weight, order, 0, stop, batch_size, calm(rule), totals, None)
         oracle.train(
             x.astype(np.float64),
-            exact_targets(y),
+            as_double(y),
             weight.astype(np.float64),
             order,
             0,
             stop,
             batch_size,
-            hyper(rule),
+            calm(rule),
             exact,
             None,
         )
@@ -117,7 +108,7 @@ def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator, which: st
         net, _ = build(_core, which, rule)
         totals = np.zeros(1)
         for _ in range(3):
-            net.train(x, y, weight, None, 0, 300, batch_size, hyper(rule), totals, None)
+            net.train(x, y, weight, None, 0, 300, batch_size, calm(rule), totals, None)
         return [net.params.copy(), *(slot.copy() for slot in net.slots), totals]
 
     for rule in _core.RULES:
@@ -134,16 +125,16 @@ def test_a_batch_of_many_blocks_is_one_sum(isa: str, rng: np.random.Generator, w
     oracle, _ = build(reference, which, rule, dtype=np.float64)
     totals, exact = np.zeros(1), np.zeros(1)
     for _ in range(3):
-        net.train(x, y, weight, None, 0, 700, 700, hyper(rule), totals, None)
+        net.train(x, y, weight, None, 0, 700, 700, calm(rule), totals, None)
         oracle.train(
             x.astype(np.float64),
-            exact_targets(y),
+            as_double(y),
             weight.astype(np.float64),
             None,
             0,
             700,
             700,
-            hyper(rule),
+            calm(rule),
             exact,
             None,
         )
@@ -159,7 +150,7 @@ def test_batch_by_batch_is_the_epoch(isa: str, rng: np.random.Generator) -> None
         net, _ = build(_core, "mnist", "adam", metrics=("sparse_categorical_accuracy",))
         totals = np.zeros(2)
         for start, stop in pieces:
-            net.train(x, y, None, None, start, stop, 16, hyper("adam"), totals, None)
+            net.train(x, y, None, None, start, stop, 16, calm("adam"), totals, None)
         results.append([net.params.copy(), totals])
     assert same_bits(results)
 
@@ -173,11 +164,11 @@ def test_poisoned_workspace_and_growing_blocks(isa: str, rng: np.random.Generato
     bad = x.copy()
     bad[:] = np.nan
     with pytest.raises(NonFiniteError):
-        used.train(bad, y, None, None, 0, 600, 600, hyper("adam"), np.zeros(1), None)
+        used.train(bad, y, None, None, 0, 600, 600, calm("adam"), np.zeros(1), None)
     assert same_bits([used.params, start])
     results = []
     for net in (fresh, used):
-        net.train(x, y, None, None, 0, 20, 7, hyper("adam"), np.zeros(1), None)
+        net.train(x, y, None, None, 0, 20, 7, calm("adam"), np.zeros(1), None)
         results.append(net.params.copy())
     assert same_bits(results)
 
@@ -189,9 +180,9 @@ def test_non_finite_loss_stops_before_the_update(isa: str, rng: np.random.Genera
     expected, _ = build(_core, "wine", "sgd")
     totals, expected_totals = np.zeros(1), np.zeros(1)
     with pytest.raises(NonFiniteError) as error:
-        net.train(x, y, None, None, 0, 40, 8, hyper("sgd"), totals, None)
+        net.train(x, y, None, None, 0, 40, 8, calm("sgd"), totals, None)
     assert error.value.batch == 3
-    expected.train(x, y, None, None, 0, 24, 8, hyper("sgd"), expected_totals, None)
+    expected.train(x, y, None, None, 0, 24, 8, calm("sgd"), expected_totals, None)
     assert same_bits(
         [[net.params.copy(), totals, net.step], [expected.params.copy(), expected_totals, expected.step]]
     )
@@ -202,7 +193,7 @@ def test_progress_can_stop_between_steps(rng: np.random.Generator, exception: ty
     x, y, _ = data("mnist", 2000, rng)
     inputs, layers, loss = (
         12,
-        [(3000, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)],
+        [dense(3000, "relu"), dense(10, "softmax")],
         "sparse_categorical_crossentropy",
     )
     seen: list[int] = []
@@ -241,9 +232,9 @@ def test_evaluate_and_predict(isa: str, rng: np.random.Generator) -> None:
         oracle, _ = build(reference, which, "sgd", metrics=names, dtype=np.float64)
         totals, exact = np.zeros(1 + len(names)), np.zeros(1 + len(names))
         net.evaluate(x, y, weight, totals, None)
-        oracle.evaluate(x.astype(np.float64), exact_targets(y), weight.astype(np.float64), exact, None)
+        oracle.evaluate(x.astype(np.float64), as_double(y), weight.astype(np.float64), exact, None)
         assert np.allclose(totals, exact, rtol=TRAJECTORY_RTOL)
-        out = np.full((300, LAYERS[which][1][-1][0]), np.nan, dtype=np.float32)
+        out = np.full((300, LAYERS[which][1][-1].units), np.nan, dtype=np.float32)
         net.predict(x, out, None)
         exact_out = np.empty(out.shape)
         oracle.predict(x.astype(np.float64), exact_out, None)
@@ -260,7 +251,7 @@ def test_from_logits_of_a_linear_layer_is_the_link(isa: str, rng: np.random.Gene
     inputs, layers, loss = LAYERS[which]
     x, y, weight = data(which, 40, rng)
     linked, _ = build(_core, which, "sgd")
-    raw = _core.Net(inputs, [*layers[:-1], (layers[-1][0], "linear", 0.0, True, True)])
+    raw = _core.Net(inputs, [*layers[:-1], dense(layers[-1].units)])
     raw.params[...] = linked.params
     raw.compile(loss, True, "sgd", ())
     totals, raw_totals = np.zeros(1), np.zeros(1)
@@ -270,15 +261,17 @@ def test_from_logits_of_a_linear_layer_is_the_link(isa: str, rng: np.random.Gene
     assert same_bits([totals, raw_totals])
 
 
-def test_a_way_that_does_not_exist_is_refused() -> None:
-    net = _core.Net(3, [(2, "linear", 0.0, True, True)])
-    assert net.way is None
-    with pytest.raises(ValueError, match="way: expected None or one of alone, many, received 'both'"):
-        net.way = "both"
-    net.way = "many"
-    assert net.way == "many"
-    net.way = None
-    assert net.way is None
+def test_a_schedule_that_does_not_exist_is_refused() -> None:
+    net = _core.Net(3, [dense(2)])
+    assert net.schedule is None
+    with pytest.raises(
+        ValueError, match="schedule: expected None or one of serial, parallel, received 'both'"
+    ):
+        net.schedule = "both"
+    net.schedule = "parallel"
+    assert net.schedule == "parallel"
+    net.schedule = None
+    assert net.schedule is None
 
 
 def test_denormals_are_off_inside_and_the_mode_is_restored(isa: str) -> None:
@@ -332,14 +325,16 @@ def test_arguments_are_checked_before_anything_changes(rng: np.random.Generator)
     assert not totals.any()
     with pytest.raises(ValueError, match="expected one of"):
         net.compile("no such loss", False, "sgd", ())
-    with pytest.raises(ValueError, match="layers"):
-        _core.Net(3, [(4, "relu", 0.0, False, False)])
+    with pytest.raises(ValueError, match="ops: expected at least one with weights"):
+        _core.Net(3, [activation(3, "relu")])
+    with pytest.raises(ValueError, match=r"ops\[0\]: expected units 3, .* of kind activation, received 4"):
+        _core.Net(3, [activation(4, "relu"), dense(1)])
     with pytest.raises(MemoryError):
-        _core.Net(2**40, [(2**40, "relu", 0.0, True, True)])
+        _core.Net(2**40, [dense(2**40, "relu")])
 
 
 def test_views_keep_the_net_alive() -> None:
-    tensors = _core.Net(3, [(4, "relu", 0.0, True, True)]).tensors
+    tensors = _core.Net(3, [dense(4, "relu")]).tensors
     tensors[0][...] = 7.0
     assert (tensors[0] == 7.0).all()
     assert tensors[0].ctypes.data % 64 == tensors[1].ctypes.data % 64 == 0
@@ -363,20 +358,20 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
     _core.shuffle(order, 5, 0)
     before = _core.num_threads()
 
-    def run(threads: int, skip: bool, way: str | None) -> list[np.ndarray]:
+    def run(threads: int, skip: bool, schedule: str | None) -> list[np.ndarray]:
         _core.set_num_threads(threads)
         net = _core.Net(
             150,
             [
-                (129, "relu", 0.0, True, True),
-                (33, "tanh", 0.0, True, False),
-                (10, "softmax", 0.0, True, True),
+                dense(129, "relu"),
+                dense(33, "tanh", use_bias=False),
+                dense(10, "softmax"),
             ],
         )
         for i, tensor in enumerate(net.tensors):
             tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.3
         net.skip_zeros = skip
-        net.way = way
+        net.schedule = schedule
         net.compile(
             "sparse_categorical_crossentropy",
             False,
@@ -384,7 +379,7 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
             ("sparse_categorical_accuracy", "mean_squared_error")[:1],
         )
         totals = np.zeros(2)
-        net.train(x, y, None, order, 0, n, batch_size, hyper(rule), totals, None)
+        net.train(x, y, None, order, 0, n, batch_size, calm(rule), totals, None)
         net.evaluate(x, y, None, totals, None)
         out = np.empty((n, 10), dtype=np.float32)
         net.predict(x, out, None)
@@ -394,12 +389,12 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
         results = [
             result
             for threads in range(1, 6)
-            for skip, way in (
+            for skip, schedule in (
                 (False, None),
                 (True, None),
-                *((True, way) for way in _core.WAYS[1:] if threads in (2, 3)),
+                *((True, schedule) for schedule in _core.SCHEDULES[1:] if threads in (2, 3)),
             )
-            for result in on_each_set(lambda t=threads, s=skip, w=way: run(t, s, w))
+            for result in on_each_set(lambda t=threads, s=skip, w=schedule: run(t, s, w))
         ]
     finally:
         _core.set_num_threads(before)
@@ -411,7 +406,7 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
 def test_bits_of_a_long_call_do_not_depend_on_threads(
     rng: np.random.Generator, rule: str, batch_size: int
 ) -> None:
-    """Many steps in one call: workers keep packed weights, which choice of workers is taken changes on the way, and inputs that were zero so far are
+    """Many steps in one call: workers keep packed weights, which choice of workers is taken changes on the schedule, and inputs that were zero so far are
     left alone. Batches of 190 rows have two blocks, the last one of the call has one."""
     inputs, n = 700, 20 * 190 + 110
     x = floats(rng, n, inputs)
@@ -423,25 +418,25 @@ def test_bits_of_a_long_call_do_not_depend_on_threads(
     y = rng.integers(0, 10, n).astype(np.int32)
     before = _core.num_threads()
 
-    def run(threads: int, skip: bool, way: str | None) -> bytes:
+    def run(threads: int, skip: bool, schedule: str | None) -> bytes:
         _core.set_num_threads(threads)
-        net = _core.Net(inputs, [(144, "relu", 0.0, True, True), (10, "softmax", 0.0, True, True)])
+        net = _core.Net(inputs, [dense(144, "relu"), dense(10, "softmax")])
         for i, tensor in enumerate(net.tensors):
             tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.2
         net.tensors[0][64:80] = -0.0
         net.skip_zeros = skip
-        net.way = way
+        net.schedule = schedule
         net.compile("sparse_categorical_crossentropy", False, rule, ())
         for _ in range(2):
-            net.train(x, y, None, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
+            net.train(x, y, None, None, 0, n, batch_size, calm(rule), np.zeros(1), None)
         return net.params.tobytes() + b"".join(slot.tobytes() for slot in net.slots)
 
     try:
         results = {
-            run(threads, skip, way)
+            run(threads, skip, schedule)
             for threads in (1, 2, 3, 5)
-            for skip, way in ((False, None), (True, None), (True, "many"))
-            if way is None or threads in (2, 3)
+            for skip, schedule in ((False, None), (True, None), (True, "parallel"))
+            if schedule is None or threads in (2, 3)
         }
     finally:
         _core.set_num_threads(before)
@@ -451,10 +446,10 @@ def test_bits_of_a_long_call_do_not_depend_on_threads(
 @pytest.mark.parametrize(("inputs", "units"), [(1, 2), (3, 16), (11, 128), (13, 33), (40, 130), (1030, 40)])
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 @pytest.mark.parametrize("batch_size", [7, 24, 100, 300])
-def test_a_head_of_one_output_has_the_bits_of_single_kernels(
+def test_a_single_output_has_the_bits_of_single_kernels(
     on_each_set, rng: np.random.Generator, inputs: int, units: int, rule: str, batch_size: int
 ) -> None:
-    """Where the gradient of the hidden layer is never stored (head.h): what single kernels give, one after the other."""
+    """Where the gradient of the hidden layer is never stored (single_output.h): what single kernels give, one after the other."""
     x, y = floats(rng, batch_size, inputs), floats(rng, batch_size, 1)
     start = [
         floats(rng, inputs, units),
@@ -468,13 +463,13 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
         before = _core.num_threads()
         _core.set_num_threads(threads)
         try:
-            net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)])
-            net.way = "many"
+            net = _core.Net(inputs, [dense(units, "relu"), dense(1)])
+            net.schedule = "parallel"
             for tensor, value in zip(net.tensors, start, strict=True):
                 tensor[...] = value
             net.compile("mean_squared_error", False, rule, ())
             for _ in range(2):
-                net.train(x, y, None, None, 0, batch_size, batch_size, hyper(rule), np.zeros(1), None)
+                net.train(x, y, None, None, 0, batch_size, batch_size, calm(rule), np.zeros(1), None)
             return [tensor.copy() for tensor in net.tensors]
         finally:
             _core.set_num_threads(before)
@@ -488,9 +483,9 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
             a = kernels.dense_forward(x, w1, b1, "relu")
             out = kernels.dense_forward(a, w2, b2)
             _, dz = kernels.loss_value_and_gradient(out, y, "mean_squared_error")
-            da = kernels.dense_backward_update(w2, b2, dz, a, rule, hyper(rule), memory[1], step)
+            da = kernels.dense_backward_update(w2, b2, dz, a, rule, calm(rule), memory[1], step)
             dz = kernels.activation_backward(da, a, "relu")
-            kernels.dense_backward_update(w1, b1, dz, x, rule, hyper(rule), memory[0], step, need_dx=False)
+            kernels.dense_backward_update(w1, b1, dz, x, rule, calm(rule), memory[0], step, need_dx=False)
         return [w1, b1, w2, b2]
 
     results = [
@@ -513,7 +508,7 @@ def test_a_head_of_one_output_has_the_bits_of_single_kernels(
 @pytest.mark.parametrize("units", [20, 128])
 @pytest.mark.parametrize("batch_size", [96, 600])
 @pytest.mark.parametrize("finite", [True, False])
-def test_workers_that_own_columns_below_a_head_change_nothing(
+def test_workers_that_own_columns_below_a_single_output_change_nothing(
     isa: str,
     rng: np.random.Generator,
     activation: str,
@@ -535,15 +530,15 @@ def test_workers_that_own_columns_below_a_head_change_nothing(
 
     def run(threads: int) -> list[object]:
         _core.set_num_threads(threads)
-        net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (1, activation, 1.0, True, True)])
+        net = _core.Net(inputs, [dense(units, "relu"), dense(1, activation, 1.0)])
         net.tensors[0][...] = kernel
         net.tensors[2][...] = 0.05
-        net.way = "many"
+        net.schedule = "parallel"
         net.compile(loss, from_logits, "adam", metrics)
         totals, stopped = np.zeros(1 + len(metrics)), None
         for _ in range(2):
             try:
-                net.train(x, y, weight, order, 0, n, batch_size, hyper("adam"), totals, None)
+                net.train(x, y, weight, order, 0, n, batch_size, calm("adam"), totals, None)
             except NonFiniteError as error:
                 stopped = error.batch
         return [net.params.copy(), *(slot.copy() for slot in net.slots), totals, net.step, stopped]
@@ -556,7 +551,7 @@ def test_workers_that_own_columns_below_a_head_change_nothing(
     assert results[0][-1] == (None if finite else 700 // batch_size)
 
 
-def test_workers_that_own_columns_below_a_head_stop_between_steps(rng: np.random.Generator) -> None:
+def test_workers_that_own_columns_below_a_single_output_stop_between_steps(rng: np.random.Generator) -> None:
     n, batch_size = 200_000, 24
     x, y = floats(rng, n, 5), floats(rng, n, 1)
     before = _core.num_threads()
@@ -569,9 +564,9 @@ def test_workers_that_own_columns_below_a_head_stop_between_steps(rng: np.random
 
     def run(threads: int, rows: int, told: Callable[[int], None] | None) -> list[object]:
         _core.set_num_threads(threads)
-        net = _core.Net(5, [(300, "relu", 0.0, True, True), (1, "linear", 0.0, True, True)])
+        net = _core.Net(5, [dense(300, "relu"), dense(1)])
         net.tensors[0][...] = net.tensors[2][...] = 0.01
-        net.way = "many"
+        net.schedule = "parallel"
         net.compile("mean_squared_error", False, "sgd", ())
         totals = np.zeros(1)
         try:
@@ -593,7 +588,7 @@ def test_predictions_show_weights_that_are_not_finite(rng: np.random.Generator) 
     x = np.zeros((200, 100), dtype=np.float32)
     x[:, 3] = 1.0
     for bad in (np.nan, np.inf):
-        net = _core.Net(100, [(64, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+        net = _core.Net(100, [dense(64, "relu"), dense(3, "softmax")])
         for tensor in net.tensors:
             tensor[...] = floats(rng, *tensor.shape) / 10
         net.tensors[0][7, 5] = bad  # of an input that is always zero
@@ -623,7 +618,7 @@ def test_evaluation_does_not_depend_on_skipped_zeros_or_workers(
         before = _core.num_threads()
         _core.set_num_threads(threads)
         try:
-            net = _core.Net(90, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+            net = _core.Net(90, [dense(units, "relu"), dense(3, "softmax")])
             for tensor, value in zip(net.tensors, start, strict=True):
                 tensor[...] = value
             net.skip_zeros = skip
@@ -666,13 +661,13 @@ def test_skipped_zeros_leave_the_bits_at_every_shape(
     y = rng.integers(0, 3, n).astype(np.int32)
     matrix = compressed(x)
 
-    def run(data: object, skip: bool, rule: str, batch_size: int, way: str | None) -> bytes:
-        net = _core.Net(inputs, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+    def run(data: object, skip: bool, rule: str, batch_size: int, schedule: str | None) -> bytes:
+        net = _core.Net(inputs, [dense(units, "relu"), dense(3, "softmax")])
         for i, tensor in enumerate(net.tensors):
             tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.6
-        net.skip_zeros, net.way = skip, way
+        net.skip_zeros, net.schedule = skip, schedule
         net.compile("sparse_categorical_crossentropy", False, rule, ())
-        net.train(data, y, None, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
+        net.train(data, y, None, None, 0, n, batch_size, calm(rule), np.zeros(1), None)
         return net.params.tobytes() + b"".join(slot.tobytes() for slot in net.slots)
 
     before = _core.num_threads()
@@ -682,14 +677,14 @@ def test_skipped_zeros_leave_the_bits_at_every_shape(
             for rule in ("sgd", "adam"):
                 results = {
                     result
-                    for data, skip, way in (
-                        (x, False, "alone"),
-                        (x, True, "alone"),
-                        (x, True, "many"),
-                        (matrix, True, "many"),
+                    for data, skip, schedule in (
+                        (x, False, "serial"),
+                        (x, True, "serial"),
+                        (x, True, "parallel"),
+                        (matrix, True, "parallel"),
                     )
                     for result in on_each_set(
-                        lambda d=data, s=skip, w=way, r=rule, b=batch_size: run(d, s, r, b, w)
+                        lambda d=data, s=skip, w=schedule, r=rule, b=batch_size: run(d, s, r, b, w)
                     )
                 }
                 assert len(results) == 1, (rule, batch_size)
@@ -704,12 +699,12 @@ def test_predictions_do_not_depend_on_skipped_zeros_or_neighbours(
 ) -> None:
     x = floats(rng, rows, 90)
     x[rng.random(x.shape) < 0.85] = 0.0
-    net = _core.Net(90, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+    net = _core.Net(90, [dense(units, "relu"), dense(3, "softmax")])
     for tensor in net.tensors:
         tensor[...] = floats(rng, *tensor.shape)
 
     def predict(skip: bool) -> np.ndarray:
-        other = _core.Net(90, [(units, "relu", 0.0, True, True), (3, "softmax", 0.0, True, True)])
+        other = _core.Net(90, [dense(units, "relu"), dense(3, "softmax")])
         other.params[...] = net.params
         other.skip_zeros = skip
         out = np.empty((rows, 3), np.float32)
@@ -754,13 +749,11 @@ def test_a_deep_net_has_the_bits_of_single_kernels(
         before = _core.num_threads()
         _core.set_num_threads(threads)
         try:
-            net = _core.Net(
-                20, [(b, f, 0.0, True, True) for b, f in zip(sizes[1:], activations, strict=True)]
-            )
+            net = _core.Net(20, [dense(b, f) for b, f in zip(sizes[1:], activations, strict=True)])
             for tensor, value in zip(net.tensors, start, strict=True):
                 tensor[...] = value
             net.compile("mean_squared_error", False, rule, ())
-            net.way = "many"
+            net.schedule = "parallel"
             for _ in range(3):
                 net.train(x, y, None, None, 0, batch_size, batch_size, hyper, np.zeros(1), None)
             return [tensor.copy() for tensor in net.tensors]
@@ -795,7 +788,7 @@ def test_totals_do_not_depend_on_what_was_trained_before(rng: np.random.Generato
     x = floats(rng, 400, 7)
 
     def totals(skip: bool) -> np.ndarray:
-        net = _core.Net(7, [(64, "sigmoid", 1.0, True, True), (1, "linear", 0.0, True, True)])
+        net = _core.Net(7, [dense(64, "sigmoid", 1.0), dense(1)])
         net.skip_zeros = skip  # all weights are zero: the losses are the squares of y
         net.compile("mean_squared_error", False, "sgd", ())
         net.train(x, y, None, None, 0, 64, 64, (0.0,), np.zeros(1), None)

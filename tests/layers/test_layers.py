@@ -1,4 +1,4 @@
-"""Layers: shapes, names, the rows of the engine they become, weights as views, configurations."""
+"""Layers: shapes, names, the ops they become, weights as views, configurations."""
 
 from __future__ import annotations
 
@@ -6,37 +6,40 @@ import numpy as np
 import pytest
 
 from nnfast import Sequential, _core, activations, layers
+from nnfast.graph import Op
 from nnfast.names import serialize
 
+from ..ops import activation, dense
 from ..tolerances import POINTWISE_RTOL
 
 
-def specs(*stack: layers.Layer, shape: tuple[int, ...] = (4,)) -> list[layers.Spec]:
-    result: list[layers.Spec] = []
+def ops(*stack: layers.Layer, shape: tuple[int, ...] = (4,)) -> list[Op]:
+    """What the layers become, without their names."""
+    result: list[Op] = []
     for layer in stack:
         after = layer.output_shape(shape)
-        layer.extend(result, shape)
+        layer.add_ops(result, shape)
         shape = after
-    return result
+    return [op._replace(name="") for op in result]
 
 
-def test_dense_becomes_one_row_of_the_engine() -> None:
-    assert specs(layers.Dense(3, "relu"), layers.Dense(2, activations.Sigmoid(2.0), use_bias=False)) == [
-        (3, "relu", 0.0, True, True),
-        (2, "sigmoid", 2.0, True, False),
+def test_dense_becomes_one_op() -> None:
+    assert ops(layers.Dense(3, "relu"), layers.Dense(2, activations.Sigmoid(2.0), use_bias=False)) == [
+        dense(3, "relu"),
+        dense(2, "sigmoid", 2.0, use_bias=False),
     ]
 
 
 def test_activation_joins_a_linear_dense() -> None:
-    assert specs(layers.Dense(3), layers.Activation("softmax")) == specs(layers.Dense(3, "softmax"))
-    assert specs(layers.Dense(3, "relu"), layers.Activation("tanh")) == [
-        (3, "relu", 0.0, True, True),
-        (3, "tanh", 0.0, False, False),
+    assert ops(layers.Dense(3), layers.Activation("softmax")) == ops(layers.Dense(3, "softmax"))
+    assert ops(layers.Dense(3, "relu"), layers.Activation("tanh")) == [
+        dense(3, "relu"),
+        activation(3, "tanh"),
     ]
-    assert specs(layers.Dense(3, "softmax"), layers.Activation("linear")) == specs(layers.Dense(3, "softmax"))
-    assert specs(layers.Activation("tanh"), layers.Dense(1)) == [
-        (4, "tanh", 0.0, False, False),
-        (1, "linear", 0.0, True, True),
+    assert ops(layers.Dense(3, "softmax"), layers.Activation("linear")) == ops(layers.Dense(3, "softmax"))
+    assert ops(layers.Activation("tanh"), layers.Dense(1)) == [
+        activation(4, "tanh"),
+        dense(1),
     ]
 
 

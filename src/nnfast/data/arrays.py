@@ -212,6 +212,8 @@ def as_inputs(x: object, shape: tuple[int, ...], name: str = "x") -> Inputs:
 
 
 def _wrong_inputs(array: Array | _core.SparseRows, shape: tuple[int, ...], name: str) -> ValueError:
+    if 0 in array.shape[1:]:
+        return ValueError(f"{name} must have at least one column, got shape {array.shape}.")
     expected = f"({', '.join(['N', *map(str, shape)])})"
     remedy = "The model was built for this shape"
     if array.shape == shape:

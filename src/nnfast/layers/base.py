@@ -169,7 +169,7 @@ class Layer(Guarded):
         refuse_ignored_methods(
             self,
             ("call", "__call__", "build", "compute_output_shape", "train_step"),
-            "The engine runs nnfast's own layers only: compose layers.Dense, Activation and Flatten.",
+            "The engine runs nnfast's own layers only: compose layers.Dense, Activation, Dropout and Flatten.",
         )
         owner = self._owner()
         if owner is not None and owner is not model:

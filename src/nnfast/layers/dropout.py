@@ -32,6 +32,8 @@ class Dropout(Layer):
     name : str, optional
     input_shape : sequence of int, optional
         Shape of one sample, on the first layer of a model.
+    trainable : bool, default True
+        It has no weights.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Dropout(Layer):
         seed: int | None = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
+        trainable: bool = True,
     ) -> None:
         if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 <= rate <= 1:
             raise ValueError(f"rate must be a number from 0 to 1, got {rate!r}.")
@@ -65,7 +68,7 @@ class Dropout(Layer):
             )
         if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64):
             raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}.")
-        super().__init__(name, input_shape)
+        super().__init__(name, input_shape, trainable)
         self.rate = float(rate)
         self.seed = None if seed is None else int(seed)
 

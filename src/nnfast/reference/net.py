@@ -64,17 +64,17 @@ class Net(Ops):
         batch_size : rows of a step; more than n are n.
         keeps_outputs : whether `Run.step` fills an array with what the network gives.
         """
-        if self.rule is None:
+        if self._rule is None:
             raise RuntimeError("the network has no loss yet: call compile first")
-        self.check_inputs(x)
+        self._check_inputs(x)
         if not len(x):
             raise ValueError("x: expected at least one row, received none")
-        check_targets("y", y, self.loss.sparse, (len(x), self.nodes[-1].op.units))
+        check_targets("y", y, self._loss.sparse, (len(x), self._nodes[-1].op.units))
         if sample_weight is not None:
             check_shape("sample_weight", sample_weight, (len(x),))
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, received {batch_size}")
-        labels = y.copy() if self.loss.sparse else y
+        labels = y.copy() if self._loss.sparse else y
         return Run(self, (x, labels, sample_weight), min(batch_size, len(x)), train, keeps_outputs)
 
     def train(
@@ -108,17 +108,17 @@ class Net(Ops):
     @np.errstate(all="ignore")
     def predict(self, x: Array | SparseRows, out: Array, progress: Callable[[int], object] | None) -> None:
         """Outputs (n,K) of the rows of x, into out; any number of threads may do so at once."""
-        self.check_inputs(x)
-        check_shape("out", out, (len(x), self.nodes[-1].op.units))
+        self._check_inputs(x)
+        check_shape("out", out, (len(x), self._nodes[-1].op.units))
         tick = ticker(progress)
-        room = self.room(min(len(x), BLOCK_ROWS))
+        room = self._room(min(len(x), BLOCK_ROWS))
         for first in range(0, len(x), BLOCK_ROWS):
             tick(first)
             place = slice(first, first + BLOCK_ROWS)
             inputs = rows_of(x, place).astype(self.dtype, copy=False)
-            out[place] = self.forward(inputs, room, linked=False)[-1]
+            out[place] = self._forward(inputs, room, linked=False)[-1]
 
-    def check_inputs(self, x: Array | SparseRows) -> None:
+    def _check_inputs(self, x: Array | SparseRows) -> None:
         """ValueError or TypeError where x is not inputs of this network."""
         if hasattr(x, "toarray"):
             if x.shape[1] != self.input_size:

@@ -46,34 +46,35 @@ class Ops:
             )
         self.input_size = input_size
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        self.nodes: list[Node] = []
+        self._nodes: list[Node] = []
         self._shapes: list[tuple[int, ...]] = []
         for place, op in enumerate(ops):
             source = place - 1 if op.input is None else op.input
-            size = self.nodes[source].op.units if source >= 0 else input_size
+            size = self._nodes[source].op.units if source >= 0 else input_size
             if op.units < 1 or not (op.kind == "dense" or op.units == size):
                 raise ValueError(
                     f"ops[{place}]: expected units >= 1 (without kernel: {size}), received {op.units}"
                 )
-            self.nodes.append(Node(op, place, source, row("activation", op.activation, ACTIVATIONS)))
+            self._nodes.append(Node(op, place, source, row("activation", op.activation, ACTIVATIONS)))
             if op.kind == "dense":
                 self._shapes += [(size, op.units), (op.units,)] if op.use_bias else [(size, op.units)]
         self.params: Array = np.zeros(sum(map(math.prod, self._shapes)), self.dtype)
-        self.gradient = np.empty_like(self.params)
-        self.scratch = np.empty_like(self.params)
-        views = iter(zip(self.tensors, self.split(self.gradient), strict=True))
-        for node in self.weighted:
+        self._gradient = np.empty_like(self.params)
+        self._scratch = np.empty_like(self.params)
+        views = iter(zip(self.tensors, self.split(self._gradient), strict=True))
+        for node in self._weighted:
             node.kernel, node.kernel_gradient = next(views)
             if node.op.use_bias:
                 node.bias, node.bias_gradient = next(views)
-        self.rule: Rule | None = None
+        self._rule: Rule | None = None
+        self._compiled = 0  # how often
         self.slots: tuple[Array, ...] = ()
         self.step = 0
 
     @property
-    def weighted(self) -> list[Node]:
+    def _weighted(self) -> list[Node]:
         """The ops with weights."""
-        return [node for node in self.nodes if node.op.kind == "dense"]
+        return [node for node in self._nodes if node.op.kind == "dense"]
 
     @property
     def tensors(self) -> list[Array]:
@@ -91,24 +92,24 @@ class Ops:
 
     @property
     def trainable(self) -> list[bool]:
-        return [node.trainable for node in self.weighted]
+        return [node.trainable for node in self._weighted]
 
     @trainable.setter
     def trainable(self, values: Sequence[bool]) -> None:
-        if len(values) != len(self.weighted):
+        if len(values) != len(self._weighted):
             raise ValueError(
-                f"trainable: expected one flag for each of {len(self.weighted)} ops with weights, "
+                f"trainable: expected one flag for each of {len(self._weighted)} ops with weights, "
                 f"received {len(values)}"
             )
-        for node, value in zip(self.weighted, values, strict=True):
+        for node, value in zip(self._weighted, values, strict=True):
             node.trainable = bool(value)
 
-    def trained(self) -> list[slice]:
+    def _trained(self) -> list[slice]:
         """The parts of the flat arrays that are updated: all, or one for each op that is trained."""
         if all(self.trainable):
             return [slice(0, self.params.size)]
         parts, at = [], 0
-        for node in self.weighted:
+        for node in self._weighted:
             assert node.kernel is not None
             size = node.kernel.size + (0 if node.bias is None else node.bias.size)
             if node.trainable:
@@ -127,21 +128,22 @@ class Ops:
         for name, metric in zip(metrics, metric_rows, strict=True):
             if metric.sparse != loss_row.sparse:
                 raise ValueError(f"metrics: {name} does not fit the targets of {loss}")
-        self.loss, self.rule, self.metrics = loss_row, rule_row, metric_rows
-        last = self.nodes[-1]
+        self._loss, self._rule, self._metrics = loss_row, rule_row, metric_rows
+        last = self._nodes[-1]
         by_default = last.activation.parameter in (None, last.op.parameter)
         self._from_logits = from_logits and loss_row.from_logits is not None
-        self.linked = not from_logits and last.op.activation == loss_row.link and by_default
+        self._linked = not from_logits and last.op.activation == loss_row.link and by_default
         self.slots = tuple([np.zeros_like(self.params) for _ in rule_row.slots])
         self.step = 0
+        self._compiled += 1
 
     # The passes
 
-    def room(self, rows: int) -> list[Array]:
+    def _room(self, rows: int) -> list[Array]:
         """Memory for the outputs of all ops, or for their gradients."""
-        return [np.empty((rows, node.op.units), self.dtype) for node in self.nodes]
+        return [np.empty((rows, node.op.units), self.dtype) for node in self._nodes]
 
-    def forward(self, x: Array, room: list[Array], linked: bool, step: int | None = None) -> list[Array]:
+    def _forward(self, x: Array, room: list[Array], linked: bool, step: int | None = None) -> list[Array]:
         """The outputs of all ops, in room; a linked last one stops at its logits.
 
         Parameters
@@ -152,7 +154,7 @@ class Ops:
         step : the number of the update that this is the forward pass of; None: nothing is dropped.
         """
         outputs: list[Array] = []
-        for node, memory in zip(self.nodes, room, strict=True):
+        for node, memory in zip(self._nodes, room, strict=True):
             below = outputs[node.source] if node.source >= 0 else x
             if node.op.kind == "dropout":
                 outputs.append(below if step is None else self._dropped(node, below, step))
@@ -165,7 +167,7 @@ class Ops:
             if node.bias is not None:
                 a += node.bias
             outputs.append(a)
-            if not (linked and node is self.nodes[-1]):
+            if not (linked and node is self._nodes[-1]):
                 node.activation.forward(a, node.op.parameter)
         return outputs
 
@@ -177,25 +179,25 @@ class Ops:
         dropped: Array = np.where(kept, a * scale, self.dtype.type(0.0))
         return dropped
 
-    def row_loss(self, a: Array, y: Any, sample_weight: Array | None) -> tuple[Array, Array]:
+    def _row_loss(self, a: Array, y: Any, sample_weight: Array | None) -> tuple[Array, Array]:
         """Weighted row losses, and the gradient of their mean with respect to z of the last op.
 
         Where linked, a holds z and becomes the probabilities.
         """
-        last = self.nodes[-1]
-        if self.linked or self._from_logits:
-            assert self.loss.from_logits is not None
-            row_loss, gradient = self.loss.from_logits(a if self.linked else a.copy(), y)
+        last = self._nodes[-1]
+        if self._linked or self._from_logits:
+            assert self._loss.from_logits is not None
+            row_loss, gradient = self._loss.from_logits(a if self._linked else a.copy(), y)
         else:
-            row_loss, gradient = self.loss.from_outputs(a, y)
+            row_loss, gradient = self._loss.from_outputs(a, y)
         weighted_mean(row_loss, gradient, sample_weight)
-        if not self.linked:
+        if not self._linked:
             last.activation.backward(gradient, a, last.op.parameter)
         return row_loss, gradient
 
-    def backward(self, x: Array, outputs: list[Array], dz: Array, room: list[Array], step: int) -> None:
+    def _backward(self, x: Array, outputs: list[Array], dz: Array, room: list[Array], step: int) -> None:
         """The gradient of all parameters, from dz of the last op down (thesis, Algorithm 4); room is scratch."""
-        node = self.nodes[-1]
+        node = self._nodes[-1]
         while True:
             below = outputs[node.source] if node.source >= 0 else x
             if node.kernel is not None:
@@ -208,5 +210,5 @@ class Ops:
                 dz = np.dot(dz, node.kernel.T, out=room[node.source][: len(x)])
             elif node.op.kind == "dropout":
                 dz = self._dropped(node, dz, step)
-            node = self.nodes[node.source]
+            node = self._nodes[node.source]
             node.activation.backward(dz, below, node.op.parameter)

@@ -37,17 +37,17 @@ class Run:
         self._rows = (
             batch_size if train else min(batch_size, BLOCK_ROWS)
         )  # that pass through the ops together
-        self._outputs = net.room(self._rows)
-        self._deltas = net.room(self._rows) if train else []
+        self._outputs = net._room(self._rows)
+        self._deltas = net._room(self._rows) if train else []
         self._train = train
         self._keeps_outputs = keeps_outputs
-        self._rule = net.rule
+        self._compiled = net._compiled
 
     def explain(self) -> str:
         """What is done, in words."""
         net = self._net
         ops = "\n".join(
-            f"  {node.place}  {node.op.kind} {node.op.units}, {node.op.activation}" for node in net.nodes
+            f"  {node.place}  {node.op.kind} {node.op.units}, {node.op.activation}" for node in net._nodes
         )
         what = "training" if self._train else "evaluation"
         return f"{what} by NumPy, batches of {self._batch_size} of {len(self._x)} rows\nops\n{ops}\n"
@@ -84,14 +84,14 @@ class Run:
             An argument does not fit; nothing has changed.
         """
         net = self._net
-        if self._rule is not net.rule:
+        if self._compiled != net._compiled:
             raise RuntimeError(
                 "the network was compiled again after this run was prepared; prepare another one"
             )
         rows = self._check_order(order, start, stop)
-        assert net.rule is not None
-        constants = check_hyper(net.rule, hyper) if self._train else []
-        check_shape("totals", totals, (1 + len(net.metrics),))
+        assert net._rule is not None
+        constants = check_hyper(net._rule, hyper) if self._train else []
+        check_shape("totals", totals, (1 + len(net._metrics),))
         if rates is not None:
             check_shape("rates", rates, (-(-(stop - start) // self._batch_size),))
         if self._keeps_outputs != (outputs is not None):
@@ -118,18 +118,20 @@ class Run:
         net = self._net
         x, y, weight = self._gather(place)
         step = net.step + 1
-        outputs = net.forward(x, self._outputs, net.linked, step if self._train else None)
-        row_loss, dz = net.row_loss(outputs[-1], y, weight)
+        outputs = net._forward(x, self._outputs, net._linked, step if self._train else None)
+        row_loss, dz = net._row_loss(outputs[-1], y, weight)
         loss = float(row_loss.sum(dtype=np.float64))
-        sums = [loss, *(metric.sum(outputs[-1], y) for metric in net.metrics)]
+        sums = [loss, *(metric.sum(outputs[-1], y) for metric in net._metrics)]
         if self._train:
             if not math.isfinite(loss):
                 raise NonFiniteError(batch=batch)
-            net.backward(x, outputs, dz, self._deltas, step)
-            assert net.rule is not None
-            for part in net.trained():
+            net._backward(x, outputs, dz, self._deltas, step)
+            assert net._rule is not None
+            for part in net._trained():
                 slots = [slot[part] for slot in net.slots]
-                net.rule.step(net.params[part], net.gradient[part], slots, constants, step, net.scratch[part])
+                net._rule.step(
+                    net.params[part], net._gradient[part], slots, constants, step, net._scratch[part]
+                )
             net.step = step
         return outputs[-1], sums
 
@@ -140,7 +142,7 @@ class Run:
         net = self._net
         return (
             rows(self._x, net.dtype),
-            rows(self._y, self._y.dtype if net.loss.sparse else net.dtype),
+            rows(self._y, self._y.dtype if net._loss.sparse else net.dtype),
             None if self._weight is None else rows(self._weight, net.dtype),
         )
 

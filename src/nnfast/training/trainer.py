@@ -168,6 +168,9 @@ class Trainer(Compiled):
                 validation, _ = self._data(*unpack(validation_data), prefix="validation ", shape=shape)
             elif validation_split:
                 data, validation = split(data, validation_split)
+            if validation is not None and validation.y.dtype == np.int32:
+                # A callback may write into what was checked.
+                validation = validation._replace(y=validation.y.copy())
             data = self._weighted(data, class_weight)
             self._network(shape)
             return self._fit(
