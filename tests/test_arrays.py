@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnfast import Sequential, _core, arrays, layers
+from nnfast import Sequential, _core, layers
+from nnfast.data import arrays
 
 pandas = pytest.importorskip("pandas")
 

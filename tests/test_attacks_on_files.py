@@ -26,8 +26,9 @@ import safetensors
 from safetensors.numpy import load, save
 
 import nnfast as nn
-from nnfast import cli, saving
+from nnfast import cli
 from nnfast.errors import ModelFileError
+from nnfast.files import saving
 
 LONG = bool(os.environ.get("NNFAST_LONG"))
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory limits are tried on Linux")
@@ -171,7 +172,7 @@ def test_hostile_headers_are_refused(what: str, tmp_path: Path) -> None:
 def test_the_length_of_a_header_is_held_against_the_file(length: int) -> None:
     content = struct.pack("<Q", length) + b'{"__metadata__":{}}'
     with pytest.raises(ModelFileError, match="expected a model"):
-        saving._load(io.BytesIO(content), len(content))
+        saving._load(io.BytesIO(content), len(content), nn.Sequential.from_config)
 
 
 def small() -> bytes:
@@ -1009,7 +1010,9 @@ def test_paths_are_tried_before_the_training(
         if (option == "--out") == (name != "train"):
             code, said = command(capsys, name, option, path)
             assert code == 2
-            assert "out" in said if name == "thesis" else option in said or "saved as a safetensors file" in said
+            assert (
+                "out" in said if name == "thesis" else option in said or "saved as a safetensors file" in said
+            )
     assert sorted(os.listdir()) == before
     assert Path("file").read_bytes() == b"kept"
 

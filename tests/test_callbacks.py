@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nnfast import NonFiniteError, Sequential, callbacks, layers, metrics, optimizers, progress
+from nnfast import NonFiniteError, Sequential, callbacks, layers, metrics, optimizers
+from nnfast.callbacks import progress
+from nnfast.callbacks.base import HOOKS
 
 X = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
 Y = X @ [1.0, -2.0]
@@ -210,7 +212,7 @@ def _recorder(name: str):
     return hook
 
 
-for _name in callbacks._HOOKS:
+for _name in HOOKS:
     if _name not in ("on_batch_begin", "on_batch_end"):
         setattr(Record, _name, _recorder(_name))
 
@@ -560,7 +562,7 @@ def test_a_callback_may_listen_within_an_epoch_and_end_it(listeners: int) -> Non
         seen = 0
 
         @property
-        def moved(self):
+        def on_progress(self):
             return self._moved
 
         def _moved(self, rows: int) -> None:

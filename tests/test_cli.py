@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import nnfast as nn
-from nnfast import cli, compare
+from nnfast import cli
+from nnfast.compare import display
 
 
 def run(*arguments: object) -> int:
@@ -214,7 +215,7 @@ def test_ctrl_c_in_a_comparison(
     def interrupt(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare._Display, "finished", interrupt)
+    monkeypatch.setattr(display.Display, "finished", interrupt)
     assert run("compare", "--epochs", 1, "--out", tmp_path, "--verbose", 0) == 130
     assert "interrupted. " in (err := capsys.readouterr().err)
     assert "the same call goes on" in err

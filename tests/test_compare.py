@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import nnfast as nn
-from nnfast import compare, journal, layers
+from nnfast import compare, layers
+from nnfast.compare import display, journal, plan, runs
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 5)).astype(np.float32)
@@ -130,8 +131,8 @@ def test_fewer_rows_for_a_batch_size() -> None:
     # Without replacement, and of all rows: 119 of 120 leave out one, which depends on the seed.
     left_out = set()
     for seed in range(20):
-        cell = compare._Cell(0, {}, "", {}, {}, 1, 119, seed, 1.0)
-        rows = compare._subset(compare._Data(np.arange(120.0)[:, None], np.arange(120)), cell).y
+        cell = plan.Cell(0, {}, "", {}, {}, 1, 119, seed, 1.0)
+        rows = runs.subset(plan.Rows(np.arange(120.0)[:, None], np.arange(120)), cell).y
         assert len(set(rows)) == 119
         left_out |= set(range(120)) - set(rows.tolist())
     assert len(left_out) > 10
@@ -431,13 +432,13 @@ def test_ctrl_c_leaves_what_was_finished(tmp_path: Path) -> None:
 def test_ctrl_c_without_a_file_gives_the_finished_runs_to_who_catches_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = compare._Display.finished
+    real = display.Display.finished
 
     def strike(self: Any, cell: Any, record: Any) -> None:
         real(self, cell, record)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare._Display, "finished", strike)
+    monkeypatch.setattr(display.Display, "finished", strike)
     with pytest.raises(
         nn.GridInterrupted, match=r"of 4 runs are finished; they are in the `result`"
     ) as caught:

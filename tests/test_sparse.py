@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import nnfast as nn
-from nnfast import _core, arrays
+from nnfast import _core
+from nnfast.data import arrays
 
 from .ops import dense
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnfast import Sequential, arrays, layers
+from nnfast import Sequential, layers
+from nnfast.data import arrays
 
 pandas = pytest.importorskip("pandas")
 

@@ -212,7 +212,7 @@ def test_no_epochs() -> None:
 def test_the_reference_sees_identical_batches() -> None:
     reference = pytest.importorskip("nnfast.reference")
     native, numpy = model(optimizer="adam"), model(optimizer="adam", backend="reference")
-    assert isinstance(numpy.network(), reference.Net)
+    assert isinstance(numpy._network(), reference.Net)
     for trained in (native, numpy):
         trained.fit(X, Y, batch_size=6, epochs=3, verbose=0, validation_split=0.2)
     for key, values in native.history.history.items():

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnfast import Sequential, layers, utils
+from nnfast import Sequential, layers, seeds, utils
 
 from .tolerances import FORMULA_RTOL, POINTWISE_RTOL
 
 
 @pytest.fixture(autouse=True)
 def seeds_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(utils._Seeds, "sequence", None)
+    monkeypatch.setattr(seeds._Seeds, "sequence", None)
 
 
 # normalize
@@ -227,7 +227,7 @@ def test_dead_units_are_those_that_give_nothing_for_any_row() -> None:
 def test_a_unit_that_only_the_last_row_wakes_is_not_dead() -> None:
     x = np.full((5000, 1), -1.0, np.float32)
     model = Sequential([layers.Dense(1, "relu"), layers.Dense(1), layers.Dense(1, "relu")])
-    model.network((1,))
+    model._network((1,))
     model.set_weights([[[1.0]], [0.0], [[1.0]], [1.0], [[1.0]], [0.0]])
     assert utils.dead_units(model, x) == {"dense": 1.0, "dense_1": 0.0, "dense_2": 0.0}
     x[-1] = 1

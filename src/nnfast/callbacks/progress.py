@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TextIO
 
-from .callbacks import Callback, Logs
+from .base import Callback, Logs
 
 FREE_SECONDS = 0.02
 """Time that drawing may take before it is held to COST."""
@@ -105,7 +105,7 @@ class ProgressBar(Callback):
         self.moves = verbose == 1 and _can_move()
 
     @property
-    def moved(self) -> Callable[[int], None] | None:
+    def on_progress(self) -> Callable[[int], None] | None:
         return self.progress if self.moves else None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

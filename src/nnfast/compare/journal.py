@@ -15,8 +15,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
-from . import paths
-from .names import shortened
+from ..files import paths
+from ..names import shortened
 
 try:
     import fcntl

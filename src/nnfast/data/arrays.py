@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, diagnosis, tables
+from .. import _core
+from . import diagnosis, tables
 
 MAX_ROWS = 2**32 - 1
 """Rows are shuffled as uint32."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ModelFileError
+from ..errors import ModelFileError
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -22,8 +22,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..names import shortened
 from . import paths
-from .names import shortened
 
 COPIES = 24
 """Bytes for each number besides two copies as it is: float64 as it is scaled, twice, and float32 with a mask."""
