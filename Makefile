@@ -15,7 +15,7 @@ test: .venv/installed-test ## the test suite; PYTEST_ARGS may name a part of it
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 attack-files: .venv/installed-test ## hostile files, memory limits and processes, the long form
-	NNFAST_LONG=1 $(BIN)/python -m pytest -q tests/test_attacks_on_files.py
+	NNFAST_LONG=1 $(BIN)/python -m pytest -q tests/files/test_attacks_on_files.py
 
 thesis: .venv/installed-plot ## the whole source thesis, compared value by value: build/thesis/report.html
 	$(BIN)/nnfast thesis --out build/thesis

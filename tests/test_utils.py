@@ -166,7 +166,7 @@ def test_set_random_seed_seeds_as_keras_does() -> None:
 def test_seed_sequence_is_splitmix64() -> None:
     """The first outputs for 1234567, as published with the reference implementation in C."""
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
-    assert [utils._splitmix64(1234567, draw) for draw in (1, 2, 3, 4)] == expected
+    assert [seeds._splitmix64(1234567, draw) for draw in (1, 2, 3, 4)] == expected
 
 
 def test_models_without_a_seed_are_repeatable() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 from collections.abc import Iterator
 
 import numpy as np
@@ -40,6 +39,8 @@ def set_random_seed(seed: int) -> None:
     >>> first == (next_seed(), next_seed())
     True
     """
+    import random
+
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}.")
     seed = int(seed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..names import unknown_attribute
+from . import progress as progress  # found at once: not by way of __getattr__
 from .base import Callback, Logs
 from .functions import LambdaCallback
 from .history import History, TimeHistory

@@ -12,8 +12,8 @@ import pytest
 
 from nnfast import DeadUnits, Sequential, Trainer, _core, callbacks, datasets, layers, optimizers, utils
 
-from .published import needs
-from .tolerances import TRAJECTORY_RTOL
+from ..published import needs
+from ..tolerances import TRAJECTORY_RTOL
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3)).astype(np.float32)

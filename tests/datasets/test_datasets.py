@@ -29,8 +29,8 @@ import pytest
 import nnfast
 from nnfast.datasets import digits, fashion_mnist, fetch, idx, mnist, mnist_wheel, wine_quality
 
-from .conftest import CLOSED
-from .published import DATA_DIR, files_of, needs
+from ..conftest import CLOSED
+from ..published import DATA_DIR, files_of, needs
 
 TOY = np.random.default_rng(0).bytes(1500)
 NAME = "toy.gz"

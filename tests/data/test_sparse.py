@@ -9,7 +9,7 @@ import nnfast as nn
 from nnfast import _core
 from nnfast.data import arrays
 
-from .ops import dense
+from ..ops import dense
 
 sparse = pytest.importorskip("scipy.sparse")
 

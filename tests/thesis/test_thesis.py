@@ -14,7 +14,7 @@ from nnfast import cli, thesis
 from nnfast.thesis import experiments, report
 from nnfast.thesis.item import Findings, Item, Row, make, total
 
-from .published import needs
+from ..published import needs
 
 pytest.importorskip("matplotlib").use("Agg")
 

@@ -9,8 +9,8 @@ from nnfast import Sequential, _core, activations, layers
 from nnfast.graph import Op
 from nnfast.names import serialize
 
-from .ops import activation, dense
-from .tolerances import POINTWISE_RTOL
+from ..ops import activation, dense
+from ..tolerances import POINTWISE_RTOL
 
 
 def ops(*stack: layers.Layer, shape: tuple[int, ...] = (4,)) -> list[Op]:

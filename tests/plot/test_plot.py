@@ -14,7 +14,7 @@ import pytest
 from nnfast import Sequential, activations, compare, kernels, layers, plot
 from nnfast.descent import Descent, minimize
 
-from .test_descent import FIGURE_1, example_1
+from ..test_descent import FIGURE_1, example_1
 
 pytest.importorskip("matplotlib").use("Agg")
 
