@@ -1,6 +1,6 @@
 """The engine's single kernels, for whoever wants them on arrays of their own.
 
-Each function checks its arguments, releases the GIL and makes one native call on contiguous float32 arrays: no conversion, no copy. `reference.py` has the same
+Each function checks its arguments, releases the GIL and makes one native call on contiguous float32 arrays: no conversion, no copy. `reference` has the same
 functions with the same arguments in pure NumPy, for any float type; a test holds the two together. Whole epochs are not here: see `Trainer`.
 
 Shapes: x (B,I), w (I,O), b (O,), z and a (B,O). A gradient is that of the mean over the rows of the batch. `activation` is

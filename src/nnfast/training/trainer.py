@@ -169,7 +169,7 @@ class Trainer(Compiled):
             elif validation_split:
                 data, validation = split(data, validation_split)
             if validation is not None and validation.y.dtype == np.int32:
-                # A callback may write into what was checked.
+                # It is prepared anew after each epoch, when a callback may have written into what was checked.
                 validation = validation._replace(y=validation.y.copy())
             data = self._weighted(data, class_weight)
             self._network(shape)
