@@ -1009,7 +1009,9 @@ def test_paths_are_tried_before_the_training(
         if (option == "--out") == (name != "train"):
             code, said = command(capsys, name, option, path)
             assert code == 2
-            assert "out" in said if name == "thesis" else option in said or "saved as a safetensors file" in said
+            assert (
+                "out" in said if name == "thesis" else option in said or "saved as a safetensors file" in said
+            )
     assert sorted(os.listdir()) == before
     assert Path("file").read_bytes() == b"kept"
 
