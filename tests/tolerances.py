@@ -53,6 +53,10 @@ KERNEL_RTOL = 1e-6
 """A sum, relative to the sum of the magnitudes of its terms. A chain of n fused multiply-adds is off by
 n 2^-24 at the worst and by sqrt(n) 2^-24 as a rule."""
 
+OUTPUTS_RTOL = 1e-5
+"""Outputs in float32 by two ways to compute softmax, after sums in another order: some ten roundings of logits up
+to ten."""
+
 TRAJECTORY_RTOL = 1e-5
 """50 steps in float32, relative to the largest entry of each tensor (and of the summed loss)."""
 
