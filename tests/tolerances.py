@@ -53,8 +53,16 @@ KERNEL_RTOL = 1e-6
 """A sum, relative to the sum of the magnitudes of its terms. A chain of n fused multiply-adds is off by
 n 2^-24 at the worst and by sqrt(n) 2^-24 as a rule."""
 
+OUTPUTS_RTOL = 1e-5
+"""Outputs in float32 by two ways to compute softmax, after sums in another order: some ten roundings of logits up
+to ten."""
+
 TRAJECTORY_RTOL = 1e-5
 """50 steps in float32, relative to the largest entry of each tensor (and of the summed loss)."""
+
+MASK_SIGMAS = 5.0
+"""How many standard deviations a mean over a mask of Dropout may lie from what is expected: of thousands of means
+one is so far off in 1,700,000."""
 
 NORMAL_QUANTILE_RTOL = 1e-13
 """The rational approximations of AS 241 are good to 1e-16; the tails take a logarithm and a root."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -37,6 +38,13 @@ def on_each_set() -> Iterator[Callable[[Callable[[], T]], list[T]]]:
 
     yield run
     _core.set_instruction_set(before)
+
+
+@pytest.fixture
+def set_paths() -> Iterator[Callable[[str], None]]:
+    """Turns fast paths off; afterwards all are on that the environment does not turn off."""
+    yield _core.set_paths
+    _core.set_paths(os.environ.get("NNFAST_PATHS", ""))
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nnfast import _core
+
 # one, around a word (4, 8, 16), around a tile (6, 12 rows; 8, 16, 32 columns), primes
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16, 23, 24, 25, 37)
 COLUMNS = (1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 47, 64, 65, 127, 128, 129, 161)
@@ -59,3 +61,21 @@ def changed(function: Callable[..., None], *arrays: np.ndarray) -> list[np.ndarr
     copies = [a.copy() for a in arrays]
     function(*copies)
     return copies
+
+
+def compressed(x: np.ndarray) -> _core.SparseRows:
+    """x without its zeros."""
+    start = np.concatenate([[0], np.cumsum((x != 0).sum(1))]).astype(np.int64)
+    return _core.SparseRows(start, np.nonzero(x)[1].astype(np.int32), x[x != 0], x.shape[1])
+
+
+def draw(net: object, scale: float = 0.6, seed: int = 1) -> None:
+    """Weights and biases from -scale / 2 to scale / 2."""
+    for i, tensor in enumerate(net.tensors):
+        tensor[...] = (_core.uniform(tensor.size, seed, i).reshape(tensor.shape) - 0.5) * scale
+
+
+def paths_of(run: _core.Run) -> dict[str, bool]:
+    """Which fast paths a run takes, as it explains itself."""
+    lines = run.explain().split("fast paths\n")[1].split("memory")[0].splitlines()
+    return {line.split()[1]: line.split()[0] == "+" for line in lines}

@@ -14,7 +14,7 @@ from nnfast.errors import NonFiniteError
 from ..hyper import as_double, calm, targets_for
 from ..ops import activation, dense
 from ..tolerances import TRAJECTORY_RTOL
-from .helpers import floats, same_bits
+from .helpers import compressed, floats, same_bits
 
 LAYERS = {
     "mnist": (
@@ -639,11 +639,6 @@ def test_evaluation_does_not_depend_on_skipped_zeros_or_workers(
         for result in on_each_set(lambda data=data, skip=skip, threads=threads: evaluate(data, skip, threads))
     ]
     assert same_bits(results)
-
-
-def compressed(x: np.ndarray) -> _core.SparseRows:
-    start = np.concatenate([[0], np.cumsum((x != 0).sum(1))]).astype(np.int64)
-    return _core.SparseRows(start, np.nonzero(x)[1].astype(np.int32), x[x != 0], x.shape[1])
 
 
 @pytest.mark.parametrize("inputs", [1, 3, 16, 31, 66, 131, 260])
