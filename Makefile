@@ -3,7 +3,7 @@
 # The first of these that is there and new enough; python3 is older than 3.11 on some systems.
 PYTHON ?= $(or $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done),python3)
 BIN := .venv/bin
-SOURCES := $(wildcard csrc/*) $(shell find src/nnfast -name "*.py*" -not -path "*__pycache__*") setup.py pyproject.toml
+SOURCES := $(wildcard csrc/*) $(shell find src/nnfast \( -name "*.py*" -o -name "*.pxi" \) -not -path "*__pycache__*") setup.py pyproject.toml
 # NNFAST_DATA_DIR names a folder with MNIST and wine; where it is not set the tests that need them are skipped and `make train` trains on digits.
 
 .PHONY: python train test attack-files thesis pictures docs bench bench-peers lint format asan clang warnings arm avx512 tsan valgrind dist wheels clean
@@ -15,7 +15,7 @@ test: .venv/installed-test ## the test suite; PYTEST_ARGS may name a part of it
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 attack-files: .venv/installed-test ## hostile files, memory limits and processes, the long form
-	NNFAST_LONG=1 $(BIN)/python -m pytest -q tests/test_attacks_on_files.py
+	NNFAST_LONG=1 $(BIN)/python -m pytest -q tests/files/test_attacks_on_files.py
 
 thesis: .venv/installed-plot ## the whole source thesis, compared value by value: build/thesis/report.html
 	$(BIN)/nnfast thesis --out build/thesis
@@ -36,7 +36,7 @@ bench-peers: .venv/installed-peers ## nnfast against every peer, and the limits 
 lint: .venv/installed-lint warnings ## formatters, linters and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/nnfast/_core.pyx
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src/nnfast/_core.pyx src/nnfast/_core_*.pxi
 	$(BIN)/clang-format --dry-run -Werror csrc/*.[ch] csrc/*.inc
 
 format: .venv/installed-lint

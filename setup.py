@@ -48,7 +48,10 @@ class Build(build_ext):
 core = Extension(
     "nnfast._core",
     sources=["src/nnfast/_core.pyx", *sorted(str(p) for p in Path("csrc").glob("*.c"))],
-    depends=sorted(str(p) for pattern in ("*.h", "*.inc") for p in Path("csrc").glob(pattern)),
+    depends=[
+        *sorted(str(p) for pattern in ("*.h", "*.inc") for p in Path("csrc").glob(pattern)),
+        *sorted(str(p) for p in Path("src/nnfast").glob("_core_*.pxi")),
+    ],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=macros,
     extra_compile_args=compile_args,

@@ -193,7 +193,8 @@ static void dx_from_w_rewrite(nn_plan *plan, const nn_net *net) {
 }
 
 static const char *twin_update_refuses(const nn_plan *plan, const nn_net *net) {
-    if (!plan->traits.train || net->rule->slots[0]) return "the rule has slots";
+    if (!plan->traits.train) return "nothing is trained";
+    if (net->rule->slots[0]) return "the rule has slots";
     for (int i = 0; i < plan->count; i++) {
         if (plan->ops[i].keeps_transpose && plan->ops[i].serial_rows) return NULL;
     }

@@ -22,6 +22,13 @@ void nn_run_free(nn_run *run) {
 
 /* Prepare */
 
+/* The op that the rows go to. */
+static const nn_op *first_op(const nn_net *net, bool train) {
+    const nn_op *op = net->ops;
+    while (op->kind->train_only && !train) op++; /* not past the end: some op has weights */
+    return op;
+}
+
 static nn_traits traits_of(const nn_net *net, const nn_data *data, nn_purpose purpose) {
     nn_traits traits = {.train = purpose.train,
                         .keeps_outputs = purpose.keeps_outputs,
@@ -30,10 +37,10 @@ static nn_traits traits_of(const nn_net *net, const nn_data *data, nn_purpose pu
                         .rows = data->n};
     traits.batch_size = purpose.batch_size < data->n ? purpose.batch_size : data->n;
     if (!purpose.train && traits.batch_size > NN_BLOCK_ROWS) traits.batch_size = NN_BLOCK_ROWS;
-    traits.mostly_zero = net->ops[0].kind->has_weights && net->skip_choice < 0 && nn_mostly_zero(net, data);
-    if (purpose.train || !data->x) return traits;
+    const nn_op *first = first_op(net, purpose.train);
+    traits.mostly_zero = first->kind->has_weights && net->skip_choice < 0 && nn_mostly_zero(net, data);
+    if (purpose.train || !data->x || !first->kind->has_weights) return traits;
     /* a skipped zero would hide a weight that is NaN or infinite; training finds it by its loss */
-    const nn_op *first = &net->ops[0];
     if (traits.mostly_zero || net->skip_choice == 1)
         traits.hides_weights =
             !net->kernels->all_finite(net->weights.w + first->w, first->inputs * first->outputs);

@@ -64,7 +64,7 @@ def assert_agrees(model: nn.Sequential, path: Path) -> None:
 
 
 def public_classes() -> list[type]:
-    modules = (nn, layers, nn.models, optimizers, losses, metrics, callbacks, initializers, nn.trainer)
+    modules = (nn, layers, nn.models, optimizers, losses, metrics, callbacks, initializers, nn.training)
     found = {
         value
         for module in modules
@@ -415,7 +415,7 @@ def test_what_another_thread_may_not_do_during_a_fit() -> None:
             lambda: trainer.set_state(state),
             lambda: setattr(trainer, "iterations", 7),
             lambda: setattr(model.optimizer, "iterations", 7),
-            lambda: model.use_backend("reference"),
+            lambda: model._use_backend("reference"),
             lambda: setattr(layer, "trainable", False),
             lambda: setattr(layer, "name", "a"),
             lambda: setattr(layer, "activation", "tanh"),
@@ -456,7 +456,7 @@ def test_a_compile_that_is_refused_changes_nothing(
     arguments: tuple[object, ...], backend: str, tmp_path: Path
 ) -> None:
     model = make()
-    before, trainer, net = everything(model), model.trainer, model.network()
+    before, trainer, net = everything(model), model.trainer, model._network()
     with pytest.raises((ValueError, TypeError)):
         model.compile(*arguments, backend=backend)
     taken = make().optimizer
@@ -466,7 +466,7 @@ def test_a_compile_that_is_refused_changes_nothing(
     assert other.optimizer is taken_by
     assert taken.iterations == 0  # its model is gone
     assert model.trainer is trainer
-    assert model.network() is net
+    assert model._network() is net
     assert model.optimizer.iterations == 3
     assert all(np.array_equal(a, b) for a, b in zip(before, everything(model), strict=True))
     assert_agrees(model, tmp_path / "m")
@@ -479,7 +479,7 @@ def test_no_memory_in_compile_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(type(model.network()), "compile", no_memory)
+    monkeypatch.setattr(type(model._network()), "compile", no_memory)
     with pytest.raises(MemoryError):
         model.compile(optimizer, "mse", backend="reference")
     monkeypatch.undo()

@@ -86,7 +86,7 @@ def test_what_workers_showed_survives_from_fit_to_fit() -> None:
         y = RNG.integers(0, 3, 3000)
         model = classifier(inputs=200, hidden=300)
         model.fit(x, y, batch_size=100, epochs=30, verbose=0)
-        net = model.network()
+        net = model._network()
 
         def measured(batch_size: int) -> dict[str, float]:
             return net.prepare(x, y.astype(np.int32), None, batch_size).ns_per_row
@@ -133,7 +133,7 @@ class Overwrites(nn.callbacks.Callback):
         self.y[...] = self.value
 
     @property
-    def moved(self):  # type: ignore[override]
+    def on_progress(self):  # type: ignore[override]
         return lambda rows: self.y.fill(self.value)
 
 
@@ -294,7 +294,7 @@ def test_counts_of_steps_out_of_range(count: int) -> None:
     with pytest.raises(ValueError, match="iterations must be"):
         model.trainer.iterations = count
     with pytest.raises(ValueError, match="step: expected"):
-        model.network().step = count
+        model._network().step = count
     with pytest.raises(ValueError, match="step: expected"):
         _core.update(np.ones(1, np.float32), np.ones(1, np.float32), (), "sgd", (0.1,), count)
     assert model.trainer.iterations == 0
@@ -302,7 +302,7 @@ def test_counts_of_steps_out_of_range(count: int) -> None:
 
 def test_training_stops_where_steps_cannot_be_counted() -> None:
     model = classifier("adam")
-    model.network().step = 2**63 - 3
+    model._network().step = 2**63 - 3
     before = weights(model)
     with pytest.raises(RuntimeError, match=r"9223372036854775805 updates.*Set optimizer.iterations"):
         model.fit(X, LABELS, batch_size=16, verbose=0)
@@ -438,7 +438,7 @@ def test_python_called_from_the_engine_has_its_own_floats() -> None:
     x = np.tile(X, (300, 1))
     y = np.tile(LABELS, 300)
     model = classifier(hidden=200)
-    net = model.network()
+    net = model._network()
     before = nn.get_num_threads()
     try:
         for count in (1, 2):
@@ -652,7 +652,7 @@ def test_a_failure_before_the_first_step_uses_up_no_shuffle(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     model, expected = classifier(), classifier()
-    failing = NoMemory(model.network(), where)
+    failing = NoMemory(model._network(), where)
     with monkeypatch.context() as patch:
         patch.setattr(model.trainer, "_network", lambda *_: failing)
         with pytest.raises(MemoryError):
@@ -797,10 +797,10 @@ print(sum(woken))
 
 
 def test_the_bar_shows_means_of_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["nnfast.progress"], "INTERVAL", -1.0)
-    monkeypatch.setattr(sys.modules["nnfast.progress"], "_can_move", lambda: True)
+    monkeypatch.setattr(sys.modules["nnfast.callbacks.progress"], "INTERVAL", -1.0)
+    monkeypatch.setattr(sys.modules["nnfast.callbacks.progress"], "_can_move", lambda: True)
     drawn: list[tuple[int, dict[str, float]]] = []
-    bar = sys.modules["nnfast.progress"].ProgressBar
+    bar = sys.modules["nnfast.callbacks.progress"].ProgressBar
     monkeypatch.setattr(bar, "_draw", lambda self, rows, logs: drawn.append((rows, dict(logs))))
     wide = 1200
     x = np.zeros((1500, wide), np.float32)

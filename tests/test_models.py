@@ -252,7 +252,7 @@ def test_predict_builds_once_from_many_threads() -> None:
         thread.join()
     assert len(outputs) == 8
     assert all(np.array_equal(output, outputs[0]) for output in outputs)
-    assert np.shares_memory(late.layers[0].kernel, late.network().params)
+    assert np.shares_memory(late.layers[0].kernel, late._network().params)
 
 
 @pytest.mark.parametrize(

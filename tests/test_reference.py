@@ -21,6 +21,7 @@ from nnfast.graph import Op
 from nnfast.reference import net as reference_net
 from nnfast.reference import run as reference_run
 
+from .hyper import TELLING, hyper, outputs_for
 from .ops import activation as alone
 from .ops import dense
 from .tolerances import (
@@ -36,14 +37,6 @@ from .tolerances import (
 LINKED = [name for name, row in reference.LOSSES.items() if row.link]
 ACTIVATIONS = [(name, row.parameter or 0.0) for name, row in reference.ACTIVATIONS.items()]
 ACTIVATIONS += [("sigmoid", 2.0)]
-HYPER = {
-    "learning_rate": 0.125,
-    "momentum": 0.7,
-    "rho": 0.8,
-    "beta_1": 0.9,
-    "beta_2": 0.999,
-    "epsilon": 1e-3,  # large enough for its place in the formula to show
-}
 
 Array = np.ndarray
 
@@ -79,11 +72,11 @@ def make_net(
 
 def targets_for(loss: str, rng: np.random.Generator, rows: int, outputs: int) -> Array:
     """Labels, or rows of weights that do not add up to one, so that no term of a gradient drops out."""
-    if reference.LOSSES[loss].sparse:
-        return rng.integers(0, outputs, rows).astype(np.int32)
-    return (
-        rng.uniform(0.0, 1.0, (rows, outputs)) if loss in LINKED else rng.uniform(-1.0, 2.0, (rows, outputs))
-    )
+    row = reference.LOSSES[loss]
+    if row.sparse:
+        return row.sample(rng, rows, outputs).astype(np.int32)
+    low, high = row.domain if np.isfinite(row.domain).all() else (-1.0, 2.0)
+    return rng.uniform(low, high, (rows, outputs))
 
 
 # The tables
@@ -134,8 +127,12 @@ def preactivations(net: reference.Net, x: Array, layers: list[Op]) -> list[Array
 
 def far_from_kinks(net: reference.Net, x: Array, y: Array, layers: list[Op], loss: str) -> bool:
     *inputs, outputs = preactivations(net, x, layers)
-    distances = [np.abs(z).min() for z, op in zip(inputs, layers, strict=True) if op.activation == "relu"]
-    if loss == "mean_absolute_error":
+    distances = [
+        np.abs(z - kink).min()
+        for z, op in zip(inputs, layers, strict=True)
+        for kink in reference.ACTIVATIONS[op.activation].kinks
+    ]
+    if reference.LOSSES[loss].kinked:
         distances.append(np.abs(outputs - y).min())
     alive = all((z > 0).any() for z, op in zip(inputs, layers, strict=True) if op.activation == "relu")
     return alive and min(distances, default=math.inf) > DIFFERENCE_MARGIN
@@ -225,8 +222,9 @@ def test_gradient_through_layers_without_kernel(activation: tuple[str, float]) -
 def test_gradient_of_the_loss_alone(
     rng: np.random.Generator, loss: str, from_logits: bool, weighted: bool
 ) -> None:
-    positive = loss in LINKED and not from_logits
-    outputs = rng.uniform(0.1, 0.9, (4, 3)) if positive else rng.uniform(-2.0, 2.0, (4, 3))
+    outputs = (
+        rng.uniform(-2.0, 2.0, (4, 3)) if from_logits else outputs_for(loss, rng, (4, 3)).astype(np.float64)
+    )
     y = targets_for(loss, rng, 4, 3)
     weight = rng.uniform(0.0, 2.0, 4) if weighted else None
     value, gradient = reference.loss_value_and_gradient(outputs, y, loss, weight, from_logits)
@@ -288,14 +286,7 @@ def test_sigmoid_slope_is_part_of_value_and_derivative(rng: np.random.Generator)
 def test_extreme_inputs_saturate(activation: str, dtype: type) -> None:
     z = np.array([[-1e4, 0.0, 1e4]], dtype=dtype)
     a = reference.activation_forward(z, activation)
-    expected = {
-        "linear": [-1e4, 0, 1e4],
-        "relu": [0, 0, 1e4],
-        "sigmoid": [0, 0.5, 1],
-        "tanh": [-1, 0, 1],
-        "softmax": [0, 0, 1],
-    }
-    assert a.tolist() == [expected[activation]]
+    assert a.tolist() == [list(reference.ACTIVATIONS[activation].saturation)]
     assert a.dtype == dtype
 
 
@@ -356,7 +347,7 @@ def test_logits_are_neither_clipped_nor_overflowing(loss: str) -> None:
 
 def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> float:
     """One weight, after `update_step` in Keras' SGD, RMSprop and Adam, and Algorithm 8 of the thesis."""
-    lr, epsilon, mu, rho = (HYPER[name] for name in ("learning_rate", "epsilon", "momentum", "rho"))
+    lr, epsilon, mu, rho = (TELLING[name] for name in ("learning_rate", "epsilon", "momentum", "rho"))
     if rule == "sgd":
         return w - lr * g
     if rule in ("momentum", "nesterov"):
@@ -373,7 +364,7 @@ def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> 
             return w - increment
         slots["momentum"] = mu * slots["momentum"] + increment
         return w - slots["momentum"]
-    b1, b2 = HYPER["beta_1"], HYPER["beta_2"]
+    b1, b2 = TELLING["beta_1"], TELLING["beta_2"]
     slots["momentum"] = b1 * slots["momentum"] + (1 - b1) * g
     slots["velocity"] = b2 * slots["velocity"] + (1 - b2) * g**2
     if rule == "adam_corrected":
@@ -386,7 +377,7 @@ def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> 
 
 @pytest.mark.parametrize("rule", reference.RULES)
 def test_rule(rng: np.random.Generator, rule: str) -> None:
-    hyper, slot_names, _ = reference.RULES[rule]
+    slot_names = reference.RULES[rule].slots
     w = rng.standard_normal((2, 3))
     slots = [np.zeros_like(w) for _ in slot_names]
     expected = [(value, dict.fromkeys(slot_names, 0.0)) for value in w.ravel().tolist()]
@@ -394,7 +385,7 @@ def test_rule(rng: np.random.Generator, rule: str) -> None:
     for step in range(1, 101):
         g = rng.standard_normal(w.shape) * 10.0 ** rng.integers(-4, 2)
         kept = g.copy()
-        reference.update(w, g, slots, rule, [HYPER[name] for name in hyper], step)
+        reference.update(w, g, slots, rule, hyper(rule, TELLING), step)
         assert np.array_equal(g, kept)
         expected = [
             (textbook(rule, value, state, gradient, step), state)
@@ -465,7 +456,7 @@ def keras() -> ModuleType:
 @pytest.mark.parametrize("rule", [rule for rule in reference.RULES if rule != "adam_corrected"])
 def test_rule_follows_keras(keras: ModuleType, rng: np.random.Generator, rule: str) -> None:
     keys, slot_names, _ = reference.RULES[rule]
-    arguments = {name: HYPER[name] for name in keys}
+    arguments = {name: TELLING[name] for name in keys}
     if rule.startswith("rmsprop"):
         optimizer = keras.optimizers.RMSprop(**arguments, centered="centered" in rule)
     elif rule == "adam":
@@ -513,13 +504,13 @@ def test_dense_kernels_are_the_sums_they_stand_for(rng: np.random.Generator) -> 
 @pytest.mark.parametrize("rule", reference.RULES)
 def test_backward_update_is_backward_then_update(rng: np.random.Generator, rule: str) -> None:
     x, w, b, dz = (rng.standard_normal(shape) for shape in ((4, 3), (3, 2), (2,), (4, 2)))
-    hyper = [HYPER[name] for name in reference.RULES[rule].hyper]
+    values = hyper(rule, TELLING)
     slots = [(np.zeros_like(w), np.zeros_like(b)) for _ in reference.RULES[rule].slots]
     expected_w, expected_b = w.copy(), b.copy()
     dw, db, expected_dx = reference.dense_backward(dz, x, w)
-    reference.update(expected_w, dw, [np.zeros_like(w) for _ in slots], rule, hyper, 1)
-    reference.update(expected_b, db, [np.zeros_like(b) for _ in slots], rule, hyper, 1)
-    dx = reference.dense_backward_update(w, b, dz, x, rule, hyper, slots, 1)
+    reference.update(expected_w, dw, [np.zeros_like(w) for _ in slots], rule, values, 1)
+    reference.update(expected_b, db, [np.zeros_like(b) for _ in slots], rule, values, 1)
+    dx = reference.dense_backward_update(w, b, dz, x, rule, values, slots, 1)
     for actual, expected in ((dx, expected_dx), (w, expected_w), (b, expected_b)):
         assert np.array_equal(actual, expected)
 
@@ -620,11 +611,11 @@ def test_epochs_are_those_of_the_textbook(rule: str, batch_size: int) -> None:
             for i, state in enumerate(states[name]):
                 flat[i] = textbook(rule, float(flat[i]), state, float(g[i]), steps)
 
-    hyper = [HYPER[name] for name in reference.RULES[rule].hyper]
+    values = hyper(rule, TELLING)
     for epoch in range(3):
         order = np.random.default_rng(epoch).permutation(22).astype(np.uint32)
         totals = np.zeros(2)
-        net.train(x, labels, weight, order, 0, 22, batch_size, hyper, totals, None)
+        net.train(x, labels, weight, order, 0, 22, batch_size, values, totals, None)
         expected = textbook_epoch(parameters, x, labels, weight, order, batch_size, update)
         assert close(totals, expected)
     assert net.step == steps == 3 * math.ceil(22 / batch_size)
@@ -638,11 +629,11 @@ def test_training_learns(rule: str, dtype: type) -> None:
     x, labels, _ = classification(90)
     x = x.astype(dtype)
     net = make_net(2, CLASSIFIER, "sparse_categorical_crossentropy", rule, dtype=dtype)
-    hyper = [HYPER[name] if name != "learning_rate" else 0.02 for name in reference.RULES[rule].hyper]
+    values = hyper(rule, TELLING, learning_rate=0.02)
     history = []
     for _ in range(60):
         totals = np.zeros(1)
-        net.train(x, labels, None, None, 0, 90, 8, hyper, totals, None)
+        net.train(x, labels, None, None, 0, 90, 8, values, totals, None)
         history.append(totals[0] / 90)
     assert net.params.dtype == dtype
     assert all(slot.dtype == dtype for slot in net.slots)

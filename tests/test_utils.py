@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnfast import Sequential, layers, utils
+from nnfast import Sequential, layers, seeds, utils
 
 from .tolerances import FORMULA_RTOL, POINTWISE_RTOL
 
 
 @pytest.fixture(autouse=True)
 def seeds_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(utils._Seeds, "sequence", None)
+    monkeypatch.setattr(seeds._Seeds, "sequence", None)
 
 
 # normalize
@@ -166,7 +166,7 @@ def test_set_random_seed_seeds_as_keras_does() -> None:
 def test_seed_sequence_is_splitmix64() -> None:
     """The first outputs for 1234567, as published with the reference implementation in C."""
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
-    assert [utils._splitmix64(1234567, draw) for draw in (1, 2, 3, 4)] == expected
+    assert [seeds._splitmix64(1234567, draw) for draw in (1, 2, 3, 4)] == expected
 
 
 def test_models_without_a_seed_are_repeatable() -> None:
@@ -227,7 +227,7 @@ def test_dead_units_are_those_that_give_nothing_for_any_row() -> None:
 def test_a_unit_that_only_the_last_row_wakes_is_not_dead() -> None:
     x = np.full((5000, 1), -1.0, np.float32)
     model = Sequential([layers.Dense(1, "relu"), layers.Dense(1), layers.Dense(1, "relu")])
-    model.network((1,))
+    model._network((1,))
     model.set_weights([[[1.0]], [0.0], [[1.0]], [1.0], [[1.0]], [0.0]])
     assert utils.dead_units(model, x) == {"dense": 1.0, "dense_1": 0.0, "dense_2": 0.0}
     x[-1] = 1

@@ -29,18 +29,18 @@ from . import (
     optimizers,
     utils,
 )
-from .errors import DeadUnits, GridInterrupted, ModelFileError, NonFiniteError
+from .errors import DeadUnits, ModelFileError, NonFiniteError
 from .layers import Input
 from .models import Sequential, load_model
 from .names import unknown_attribute
 from .threads import get_num_threads, set_num_threads
-from .trainer import Trainer
+from .training import Trainer
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import compare, datasets, descent, plot, reference, saving, thesis
+    from .compare import GridInterrupted
     from .info import show_config
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DeadUnits",
@@ -75,6 +75,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "GridInterrupted": "compare",
     "compare": "",
     "datasets": "",
     "descent": "",

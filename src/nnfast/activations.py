@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core, arrays, kernels
+from . import _core, kernels
+from .data import arrays
 from .names import unknown_attribute, unknown_name
 
 

@@ -23,7 +23,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import arrays, optimizers, reference
+from . import optimizers, reference
+from .data import arrays
 from .names import resolve, unknown_attribute, unknown_name
 from .optimizers import SGD, Optimizer, checked_number
 

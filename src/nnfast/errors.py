@@ -6,18 +6,15 @@ stands here has a name because code wants to catch it. How an unknown name is re
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
-from os import PathLike
 from types import FrameType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .compare import Comparison
+from typing import Any
 
 
-def warn(message: str) -> None:
-    """A UserWarning that points to the line of the caller outside this package."""
+def warn(message: str | Warning) -> None:
+    """A warning, of a text a UserWarning, that points to the line of the caller outside this package."""
     package = __name__.partition(".")[0]
     frame: FrameType | None = sys._getframe()
     level = 0
@@ -75,29 +72,6 @@ class ModelFileError(ValueError):
     format version."""
 
 
-class GridInterrupted(KeyboardInterrupt):
-    """Ctrl-C in a grid of runs (`compare.grid`).
-
-    Parameters
-    ----------
-    result : Comparison
-        The runs that were finished.
-    path : str or path, optional
-        The file that has them too.
-    """
-
-    def __init__(self, result: Comparison, path: str | PathLike[str] | None) -> None:
-        super().__init__(result, path)
-        self.result = result
-        self.path = path
-
-    def __str__(self) -> str:
-        kept = "in the `result` of this exception"
-        if self.path is not None:
-            kept = f"in {self.path}: the same call goes on from there"
-        return f"{len(self.result)} of {self.result.cells} runs are finished; they are {kept}."
-
-
 class DeadUnits(UserWarning):
     """All units of a layer give 0 for every row: no gradient gets through it.
 
@@ -136,3 +110,9 @@ layer of a regression, 'tanh' in a hidden one.
             "(bias_initializer=initializers.Constant(1.0)), or use an activation without such a side: 'linear' in "
             "the last layer of a regression, 'tanh' in a hidden one."
         )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "GridInterrupted":  # of `compare`, which is loaded when it is first used
+        return importlib.import_module(f"{__package__}.compare").GridInterrupted
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

@@ -7,15 +7,15 @@ import sys
 
 import numpy as np
 
-import nnfast
-from nnfast import _core, threads
+from . import _core, threads
+from .version import __version__
 
 
 def config() -> dict[str, str]:
     """Version, instruction set, cores, threads, build."""
     build = _core.build_info()
     return {
-        "nnfast": nnfast.__version__,
+        "nnfast": __version__,
         "instruction set": f"{_core.instruction_set()} (this machine runs {', '.join(_core.available_instruction_sets())})",
         "cores": str(threads.usable_cores()),
         "threads": str(threads.get_num_threads()),

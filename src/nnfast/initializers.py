@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, utils
+from . import _core
 from .attributes import Guarded, is_own
 from .names import resolve, snake_case, unknown_attribute
+from .seeds import next_seed
 
 # Standard deviation of a standard normal truncated to |z| < 2: sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
 TRUNCATED_STDDEV = 0.87962566103423978
@@ -54,7 +55,7 @@ class Initializer(Guarded):
         if self.seed is not None:
             seed = self.seed
         elif seed is None:
-            seed = utils.next_seed()
+            seed = next_seed()
         return self._draw(tuple(shape), seed, stream).astype(np.float32).reshape(tuple(shape))
 
     def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:

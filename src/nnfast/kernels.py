@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nnfast import _core
+from . import _core
 
 __all__ = [
     "activation_backward",

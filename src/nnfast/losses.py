@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
-from . import _core, arrays, kernels
+from . import _core, kernels
 from .attributes import Guarded, refuse_ignored_methods
+from .data import arrays
 from .errors import warn
 from .names import represent, resolve, snake_case, unknown_attribute
 

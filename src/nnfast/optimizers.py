@@ -10,15 +10,27 @@ from __future__ import annotations
 import copy
 import math
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Protocol, Self, overload
 
 from . import _core
 from .attributes import Guarded, refuse_ignored_methods
 from .names import represent, resolve, unknown_attribute
 
-if TYPE_CHECKING:
-    from .models import Sequential
-    from .trainer import Trainer
+
+class Named(Protocol):
+    """What an optimizer needs of a model: a name for its messages."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Stepper(Protocol):
+    """What an optimizer needs of the trainer that holds its slots."""
+
+    iterations: int
+
+    @property
+    def model(self) -> Named: ...
 
 
 class Optimizer(Guarded):
@@ -50,7 +62,7 @@ class Optimizer(Guarded):
     }
 
     def __init__(self, learning_rate: float, name: str | None, **hyper: float) -> None:
-        self._trainer: weakref.ref[Trainer] | None = None
+        self._trainer: weakref.ref[Stepper] | None = None
         self.name = name or type(self).__name__
         self.learning_rate = learning_rate
         for key, value in hyper.items():
@@ -102,7 +114,7 @@ class Optimizer(Guarded):
             raise RuntimeError(f"optimizer {self.name} has no steps to count yet. Give it to compile first.")
         trainer.iterations = value
 
-    def attach(self, trainer: Trainer) -> None:
+    def attach(self, trainer: Stepper) -> None:
         """Tie this optimizer to the trainer that holds its slots.
 
         Raises
@@ -113,7 +125,7 @@ class Optimizer(Guarded):
         self.check(trainer.model)
         self._trainer = weakref.ref(trainer)
 
-    def check(self, model: Sequential) -> None:
+    def check(self, model: Named) -> None:
         """Whether it can train this model.
 
         Raises

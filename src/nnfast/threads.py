@@ -149,7 +149,7 @@ def _register(threadpoolctl: Any) -> None:
             self.dynlib.nn_set_num_threads(num_threads)
 
         def get_version(self) -> str:
-            from . import __version__
+            from .version import __version__
 
             return __version__
 

@@ -1,34 +1,18 @@
-"""What a Keras script takes from `keras.utils`, and where seeds come from when a model is given none.
-
-It prepares data, draws seeds, and looks at what a network does (`dead_units`); nothing here trains.
-"""
+"""What a Keras script takes from `keras.utils`: preparing data, seeds, and a look at what a network does."""
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import arrays
+from .data import arrays
 from .names import unknown_attribute
-
-if TYPE_CHECKING:
-    from .models import Sequential
+from .seeds import next_seed, set_random_seed
+from .training.health import dead_units
 
 __all__ = ["dead_units", "next_seed", "normalize", "set_random_seed", "to_categorical"]
-
-BLOCK_ROWS = 1024
-"""Rows that `dead_units` looks at together: their activations stay in the cache."""
-
-
-class _Seeds:
-    """What `set_random_seed` starts and `next_seed` draws from; one assignment, so that threads may draw."""
-
-    sequence: tuple[int, Iterator[int]] | None = None  # the seed, and the numbers of the draws from it
 
 
 def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floating[Any]]:
@@ -139,123 +123,6 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     rows = np.zeros((flat.size, num_classes))
     rows[np.arange(flat.size), flat.astype(np.intp)] = 1
     return rows.reshape(*shape, num_classes)
-
-
-def dead_units(model: Sequential, x: ArrayLike) -> dict[str, float]:
-    """The fraction of dead units in each layer: those whose output is 0 for every row.
-
-    Where a ReLU gives 0 its slope is 0, so that no row moves the weights of such a unit, and gradient descent
-    cannot bring it back. A few are usual in a hidden layer. A whole layer lets no gradient through: nothing
-    below it learns, and if it is the last one nothing at all (`errors.DeadUnits` warns of that).
-
-    Parameters
-    ----------
-    model : Sequential
-    x : array_like, shape (N, ...)
-        As for `predict`. All of N is looked at unless every unit has given something before.
-
-    Returns
-    -------
-    dict of str to float
-        Name of each layer that computes something to a fraction from 0 to 1. An `Activation` that follows a
-        linear `Dense` is part of it.
-
-    Raises
-    ------
-    ValueError, TypeError
-        `x` is not what `predict` takes.
-
-    Examples
-    --------
-    >>> from nnfast import Sequential, layers
-    >>> model = Sequential([layers.Input((1,)), layers.Dense(2, "relu"), layers.Dense(1)], seed=0)
-    >>> model.set_weights([[[1.0, -1.0]], [0.0, 0.0], [[1.0], [1.0]], [0.0]])
-    >>> dead_units(model, [[1.0], [2.0]])
-    {'dense': 0.5, 'dense_1': 0.0}
-    """
-    from . import kernels
-    from .activations import Activation
-
-    array = arrays.to_rows(x)
-    model.network(arrays.sample_shape(array))
-    inputs = arrays.as_inputs(array, model.sample_shape)
-    ops = [op for op in model.ops() if op.kind != "dropout"]  # which drops nothing here
-    weights = iter(model.weights)
-    tensors = [[next(weights) for _ in range(1 + op.use_bias)] if op.kind == "dense" else [] for op in ops]
-    silent = [np.ones(op.units, bool) for op in ops]
-    for start in range(0, len(inputs), BLOCK_ROWS):
-        undecided = [place for place, units in enumerate(silent) if units.any()]
-        if not undecided:
-            break
-        block = inputs[start : start + BLOCK_ROWS]
-        a = block if isinstance(block, np.ndarray) else block.toarray()
-        for op, own, units in zip(ops[: undecided[-1] + 1], tensors, silent, strict=False):
-            activation = Activation(op.activation, op.parameter or None)
-            if own:
-                a = kernels.dense_forward(a, own[0], own[1] if op.use_bias else None, activation)
-            else:
-                a = kernels.activation_forward(a, activation)
-            units &= ~a.any(axis=0)
-    return {op.name: float(units.mean()) for op, units in zip(ops, silent, strict=True)}
-
-
-def set_random_seed(seed: int) -> None:
-    """Make a script repeatable: seed Python's `random`, NumPy's global generator, and nnfast's own.
-
-    Models made with `seed=None` afterwards take their seeds from one sequence, in the order in which they
-    are made. Call it again to start the sequence again.
-
-    Parameters
-    ----------
-    seed : int
-        From 0 to 2**63 - 1.
-
-    Raises
-    ------
-    ValueError
-        `seed` is not such a number.
-
-    Examples
-    --------
-    >>> set_random_seed(7)
-    >>> first = next_seed(), next_seed()
-    >>> set_random_seed(7)
-    >>> first == (next_seed(), next_seed())
-    True
-    """
-    import random
-
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}.")
-    seed = int(seed)
-    random.seed(seed)
-    # NumPy takes 32 bits as a number, as every other Keras script does it, and more as an array of words.
-    np.random.seed(seed if seed < 2**32 else [seed & 0xFFFFFFFF, seed >> 32])
-    _Seeds.sequence = seed, itertools.count(1)
-
-
-def next_seed() -> int:
-    """The seed of a model that was given none.
-
-    Returns
-    -------
-    int
-        From 0 to 2**63 - 1: the next of the sequence that `set_random_seed` started, else entropy of the
-        system.
-    """
-    if _Seeds.sequence is None:
-        return int.from_bytes(os.urandom(8)) >> 1
-    seed, draws = _Seeds.sequence
-    return _splitmix64(seed, next(draws)) >> 1
-
-
-def _splitmix64(seed: int, draw: int) -> int:
-    """Output `draw`, from 1, of the generator SplitMix64: Steele, Lea and Flood, OOPSLA 2014, figure 17."""
-    mask = 2**64 - 1
-    z = (seed + draw * 0x9E3779B97F4A7C15) & mask
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-    return z ^ (z >> 31)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ import pytest
 
 from nnfast import _core, kernels
 
+from ..hyper import hyper
 from ..tolerances import KERNEL_RTOL
 from .helpers import COLUMNS, ROWS, Guarded, floats, same_bits
 
@@ -59,12 +60,7 @@ def test_backward(isa: str, rng: np.random.Generator, B: int, I: int, O: int) ->
 def test_fused_update_is_the_composed_one(
     isa: str, rng: np.random.Generator, rule: str, B: int, I: int, O: int
 ) -> None:
-    hyper = [
-        {"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}[
-            name
-        ]
-        for name in _core.RULES[rule][0]
-    ]
+    values = hyper(rule)
     room = Guarded()
     dz, x = floats(rng, B, O), floats(rng, B, I)
     w, b = room.copy(floats(rng, I, O)), room.copy(floats(rng, O))
@@ -78,9 +74,9 @@ def test_fused_update_is_the_composed_one(
     expected_w, expected_b = w.copy(), b.copy()
     expected_slots = [(sw.copy(), sb.copy()) for sw, sb in slots]
     dw, db, expected_dx = kernels.dense_backward(dz, x, w)
-    kernels.update(expected_w, dw, [s[0] for s in expected_slots], rule, hyper, 3)
-    kernels.update(expected_b, db, [s[1] for s in expected_slots], rule, hyper, 3)
-    dx = kernels.dense_backward_update(w, b, dz, x, rule, hyper, slots, 3)
+    kernels.update(expected_w, dw, [s[0] for s in expected_slots], rule, values, 3)
+    kernels.update(expected_b, db, [s[1] for s in expected_slots], rule, values, 3)
+    dx = kernels.dense_backward_update(w, b, dz, x, rule, values, slots, 3)
     room.check()
     assert np.isfinite(w).all()
     assert same_bits([(w, b, slots, dx), (expected_w, expected_b, expected_slots, expected_dx)])

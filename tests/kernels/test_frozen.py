@@ -8,11 +8,11 @@ import pytest
 
 from nnfast import _core, reference
 
+from ..hyper import as_double, calm
 from ..ops import dense
 from ..tolerances import TRAJECTORY_RTOL
 from .helpers import floats, same_bits
-from .test_net import LAYERS, build, data, hyper
-from .test_pointwise import exact_targets
+from .test_net import LAYERS, build, data
 
 
 def flags(net: object) -> list[list[bool]]:
@@ -46,7 +46,7 @@ def test_one_step_moves_what_is_not_frozen_and_nothing_else(
         net.skip_zeros = skip_zeros
         for slot in net.slots:
             slot[...] = 0.01
-        net.train(x, y, weight, None, 0, batch_size, batch_size, hyper(rule), np.zeros(1), None)
+        net.train(x, y, weight, None, 0, batch_size, batch_size, calm(rule), np.zeros(1), None)
         return net
 
     before, _ = build(_core, which, rule)
@@ -78,10 +78,10 @@ def test_a_trajectory_is_that_of_the_reference(
         oracle, _ = build(reference, which, rule, dtype=np.float64)
         net.trainable = oracle.trainable = trainable
         for _ in range(10):
-            net.train(x, y, weight, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
+            net.train(x, y, weight, None, 0, n, batch_size, calm(rule), np.zeros(1), None)
             oracle.train(
-                x.astype(np.float64), exact_targets(y), weight.astype(np.float64),
-                None, 0, n, batch_size, hyper(rule), np.zeros(1), None,
+                x.astype(np.float64), as_double(y), weight.astype(np.float64),
+                None, 0, n, batch_size, calm(rule), np.zeros(1), None,
             )  # fmt: skip
         for tensor, exact in zip(net.tensors, oracle.tensors, strict=True):
             assert np.abs(tensor - exact).max() <= TRAJECTORY_RTOL * np.abs(exact).max()
@@ -110,7 +110,7 @@ def test_bits_do_not_depend_on_workers_or_skipped_zeros(
         net.compile(loss, False, rule, ())
         for flags_now in (trainable, [True, True], trainable):
             net.trainable = flags_now
-            net.train(x, y, None, None, 0, n, 32, hyper(rule), np.zeros(1), None)
+            net.train(x, y, None, None, 0, n, 32, calm(rule), np.zeros(1), None)
         return [net.params.copy(), *(slot.copy() for slot in net.slots)]
 
     try:

@@ -11,10 +11,10 @@ import pytest
 from nnfast import _core, kernels, reference
 from nnfast.errors import NonFiniteError
 
+from ..hyper import as_double, calm, targets_for
 from ..ops import activation, dense
 from ..tolerances import TRAJECTORY_RTOL
 from .helpers import floats, same_bits
-from .test_pointwise import HYPER, exact_targets, targets_for
 
 LAYERS = {
     "mnist": (
@@ -64,16 +64,6 @@ def data(which: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     return x, targets_for(loss, rng, n, layers[-1].units), rng.uniform(0.5, 2.0, n).astype(np.float32)
 
 
-def hyper(rule: str) -> list[float]:
-    """Rates at which training is stable: a trajectory that diverges, or divides by a vanishing second moment,
-    magnifies the last bit of float32 without bound."""
-    calm = {
-        "learning_rate": 0.01 if rule == "sgd" else 0.001,
-        "epsilon": 1e-3 if rule.startswith("rmsprop") else 1e-7,
-    }
-    return [calm.get(name, HYPER[name]) for name in _core.RULES[rule][0]]
-
-
 @pytest.mark.parametrize("batch_size", [1, 7, 8, 9, 30, 64, 65])
 @pytest.mark.parametrize("rule", _core.RULES)
 @pytest.mark.parametrize("which", LAYERS)
@@ -90,16 +80,16 @@ def test_trajectory_of_50_steps(
     while net.step < 50:
         _core.shuffle(order, 1, epoch)
         stop = min(n, (50 - net.step) * batch_size)
-        net.train(x, y, weight, order, 0, stop, batch_size, hyper(rule), totals, None)
+        net.train(x, y, weight, order, 0, stop, batch_size, calm(rule), totals, None)
         oracle.train(
             x.astype(np.float64),
-            exact_targets(y),
+            as_double(y),
             weight.astype(np.float64),
             order,
             0,
             stop,
             batch_size,
-            hyper(rule),
+            calm(rule),
             exact,
             None,
         )
@@ -118,7 +108,7 @@ def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator, which: st
         net, _ = build(_core, which, rule)
         totals = np.zeros(1)
         for _ in range(3):
-            net.train(x, y, weight, None, 0, 300, batch_size, hyper(rule), totals, None)
+            net.train(x, y, weight, None, 0, 300, batch_size, calm(rule), totals, None)
         return [net.params.copy(), *(slot.copy() for slot in net.slots), totals]
 
     for rule in _core.RULES:
@@ -135,16 +125,16 @@ def test_a_batch_of_many_blocks_is_one_sum(isa: str, rng: np.random.Generator, w
     oracle, _ = build(reference, which, rule, dtype=np.float64)
     totals, exact = np.zeros(1), np.zeros(1)
     for _ in range(3):
-        net.train(x, y, weight, None, 0, 700, 700, hyper(rule), totals, None)
+        net.train(x, y, weight, None, 0, 700, 700, calm(rule), totals, None)
         oracle.train(
             x.astype(np.float64),
-            exact_targets(y),
+            as_double(y),
             weight.astype(np.float64),
             None,
             0,
             700,
             700,
-            hyper(rule),
+            calm(rule),
             exact,
             None,
         )
@@ -160,7 +150,7 @@ def test_batch_by_batch_is_the_epoch(isa: str, rng: np.random.Generator) -> None
         net, _ = build(_core, "mnist", "adam", metrics=("sparse_categorical_accuracy",))
         totals = np.zeros(2)
         for start, stop in pieces:
-            net.train(x, y, None, None, start, stop, 16, hyper("adam"), totals, None)
+            net.train(x, y, None, None, start, stop, 16, calm("adam"), totals, None)
         results.append([net.params.copy(), totals])
     assert same_bits(results)
 
@@ -174,11 +164,11 @@ def test_poisoned_workspace_and_growing_blocks(isa: str, rng: np.random.Generato
     bad = x.copy()
     bad[:] = np.nan
     with pytest.raises(NonFiniteError):
-        used.train(bad, y, None, None, 0, 600, 600, hyper("adam"), np.zeros(1), None)
+        used.train(bad, y, None, None, 0, 600, 600, calm("adam"), np.zeros(1), None)
     assert same_bits([used.params, start])
     results = []
     for net in (fresh, used):
-        net.train(x, y, None, None, 0, 20, 7, hyper("adam"), np.zeros(1), None)
+        net.train(x, y, None, None, 0, 20, 7, calm("adam"), np.zeros(1), None)
         results.append(net.params.copy())
     assert same_bits(results)
 
@@ -190,9 +180,9 @@ def test_non_finite_loss_stops_before_the_update(isa: str, rng: np.random.Genera
     expected, _ = build(_core, "wine", "sgd")
     totals, expected_totals = np.zeros(1), np.zeros(1)
     with pytest.raises(NonFiniteError) as error:
-        net.train(x, y, None, None, 0, 40, 8, hyper("sgd"), totals, None)
+        net.train(x, y, None, None, 0, 40, 8, calm("sgd"), totals, None)
     assert error.value.batch == 3
-    expected.train(x, y, None, None, 0, 24, 8, hyper("sgd"), expected_totals, None)
+    expected.train(x, y, None, None, 0, 24, 8, calm("sgd"), expected_totals, None)
     assert same_bits(
         [[net.params.copy(), totals, net.step], [expected.params.copy(), expected_totals, expected.step]]
     )
@@ -242,7 +232,7 @@ def test_evaluate_and_predict(isa: str, rng: np.random.Generator) -> None:
         oracle, _ = build(reference, which, "sgd", metrics=names, dtype=np.float64)
         totals, exact = np.zeros(1 + len(names)), np.zeros(1 + len(names))
         net.evaluate(x, y, weight, totals, None)
-        oracle.evaluate(x.astype(np.float64), exact_targets(y), weight.astype(np.float64), exact, None)
+        oracle.evaluate(x.astype(np.float64), as_double(y), weight.astype(np.float64), exact, None)
         assert np.allclose(totals, exact, rtol=TRAJECTORY_RTOL)
         out = np.full((300, LAYERS[which][1][-1].units), np.nan, dtype=np.float32)
         net.predict(x, out, None)
@@ -336,9 +326,11 @@ def test_arguments_are_checked_before_anything_changes(rng: np.random.Generator)
     with pytest.raises(ValueError, match="expected one of"):
         net.compile("no such loss", False, "sgd", ())
     with pytest.raises(ValueError, match="ops: expected at least one with weights"):
-        _core.Net(3, [activation(4, "relu")])
+        _core.Net(3, [activation(3, "relu")])
+    with pytest.raises(ValueError, match=r"ops\[0\]: expected units 3, .* of kind activation, received 4"):
+        _core.Net(3, [activation(4, "relu"), dense(1)])
     with pytest.raises(MemoryError):
-        _core.Net(2**40, [(2**40, "relu", 0.0, True, True)])
+        _core.Net(2**40, [dense(2**40, "relu")])
 
 
 def test_views_keep_the_net_alive() -> None:
@@ -387,7 +379,7 @@ def test_bits_do_not_depend_on_threads_skipped_zeros_or_set(
             ("sparse_categorical_accuracy", "mean_squared_error")[:1],
         )
         totals = np.zeros(2)
-        net.train(x, y, None, order, 0, n, batch_size, hyper(rule), totals, None)
+        net.train(x, y, None, order, 0, n, batch_size, calm(rule), totals, None)
         net.evaluate(x, y, None, totals, None)
         out = np.empty((n, 10), dtype=np.float32)
         net.predict(x, out, None)
@@ -436,7 +428,7 @@ def test_bits_of_a_long_call_do_not_depend_on_threads(
         net.schedule = schedule
         net.compile("sparse_categorical_crossentropy", False, rule, ())
         for _ in range(2):
-            net.train(x, y, None, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
+            net.train(x, y, None, None, 0, n, batch_size, calm(rule), np.zeros(1), None)
         return net.params.tobytes() + b"".join(slot.tobytes() for slot in net.slots)
 
     try:
@@ -477,7 +469,7 @@ def test_a_single_output_has_the_bits_of_single_kernels(
                 tensor[...] = value
             net.compile("mean_squared_error", False, rule, ())
             for _ in range(2):
-                net.train(x, y, None, None, 0, batch_size, batch_size, hyper(rule), np.zeros(1), None)
+                net.train(x, y, None, None, 0, batch_size, batch_size, calm(rule), np.zeros(1), None)
             return [tensor.copy() for tensor in net.tensors]
         finally:
             _core.set_num_threads(before)
@@ -491,9 +483,9 @@ def test_a_single_output_has_the_bits_of_single_kernels(
             a = kernels.dense_forward(x, w1, b1, "relu")
             out = kernels.dense_forward(a, w2, b2)
             _, dz = kernels.loss_value_and_gradient(out, y, "mean_squared_error")
-            da = kernels.dense_backward_update(w2, b2, dz, a, rule, hyper(rule), memory[1], step)
+            da = kernels.dense_backward_update(w2, b2, dz, a, rule, calm(rule), memory[1], step)
             dz = kernels.activation_backward(da, a, "relu")
-            kernels.dense_backward_update(w1, b1, dz, x, rule, hyper(rule), memory[0], step, need_dx=False)
+            kernels.dense_backward_update(w1, b1, dz, x, rule, calm(rule), memory[0], step, need_dx=False)
         return [w1, b1, w2, b2]
 
     results = [
@@ -546,7 +538,7 @@ def test_workers_that_own_columns_below_a_single_output_change_nothing(
         totals, stopped = np.zeros(1 + len(metrics)), None
         for _ in range(2):
             try:
-                net.train(x, y, weight, order, 0, n, batch_size, hyper("adam"), totals, None)
+                net.train(x, y, weight, order, 0, n, batch_size, calm("adam"), totals, None)
             except NonFiniteError as error:
                 stopped = error.batch
         return [net.params.copy(), *(slot.copy() for slot in net.slots), totals, net.step, stopped]
@@ -675,7 +667,7 @@ def test_skipped_zeros_leave_the_bits_at_every_shape(
             tensor[...] = (_core.uniform(tensor.size, 1, i).reshape(tensor.shape) - 0.5) * 0.6
         net.skip_zeros, net.schedule = skip, schedule
         net.compile("sparse_categorical_crossentropy", False, rule, ())
-        net.train(data, y, None, None, 0, n, batch_size, hyper(rule), np.zeros(1), None)
+        net.train(data, y, None, None, 0, n, batch_size, calm(rule), np.zeros(1), None)
         return net.params.tobytes() + b"".join(slot.tobytes() for slot in net.slots)
 
     before = _core.num_threads()

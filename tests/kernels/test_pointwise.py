@@ -9,11 +9,11 @@ import pytest
 
 from nnfast import _core, kernels, reference
 
+from ..hyper import as_double, hyper, outputs_for, targets_for
 from ..tolerances import KERNEL_RTOL, POINTWISE_ATOL, POINTWISE_RTOL
 from .helpers import Guarded, floats, same_bits
 
 SIZES = [(1, 2), (3, 5), (7, 16), (4, 17), (5, 33), (33, 1), (260, 1)]
-HYPER = {"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}
 
 
 def test_kernels_and_reference_have_the_same_signatures() -> None:
@@ -28,7 +28,8 @@ def test_kernels_and_reference_have_the_same_signatures() -> None:
 @pytest.mark.parametrize("activation", _core.ACTIVATIONS)
 def test_activation(isa: str, rng: np.random.Generator, activation: str, shape: tuple[int, int]) -> None:
     room = Guarded()
-    z, da, dz = 3 * floats(rng, *shape), floats(rng, *shape), room(*shape)
+    z = rng.uniform(*reference.ACTIVATIONS[activation].sample, shape).astype(np.float32)
+    da, dz = floats(rng, *shape), room(*shape)
     a = room.copy(z)
     _core.activation_forward(a, activation, _core.ACTIVATIONS[activation] or 0.0)
     _core.activation_backward(dz, da, a, activation, _core.ACTIVATIONS[activation] or 0.0)
@@ -54,20 +55,6 @@ def test_sigmoid_slope(isa: str, rng: np.random.Generator) -> None:
     )
 
 
-def targets_for(loss: str, rng: np.random.Generator, rows: int, outputs: int) -> np.ndarray:
-    if loss.startswith("sparse"):
-        return rng.integers(0, outputs, rows).astype(np.int32)
-    if loss == "categorical_crossentropy":
-        return np.eye(outputs, dtype=np.float32)[rng.integers(0, outputs, rows)]
-    if loss == "binary_crossentropy":
-        return rng.integers(0, 2, (rows, outputs)).astype(np.float32)
-    return floats(rng, rows, outputs)
-
-
-def exact_targets(y: np.ndarray) -> np.ndarray:
-    return y if y.dtype == np.int32 else y.astype(np.float64)
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize(
@@ -78,16 +65,12 @@ def test_loss(
     isa: str, rng: np.random.Generator, loss: str, from_logits: bool, shape: tuple[int, int], weighted: bool
 ) -> None:
     y = targets_for(loss, rng, *shape)
-    outputs = (
-        4 * floats(rng, *shape)
-        if from_logits or not _core.LOSSES[loss]
-        else rng.uniform(0.05, 0.95, shape).astype(np.float32)
-    )
+    outputs = 4 * floats(rng, *shape) if from_logits else outputs_for(loss, rng, shape)
     weight = rng.uniform(0, 3, shape[0]).astype(np.float32) if weighted else None
     value, gradient = kernels.loss_value_and_gradient(outputs, y, loss, weight, from_logits)
     exact_weight = None if weight is None else weight.astype(np.float64)
     exact, exact_gradient = reference.loss_value_and_gradient(
-        outputs.astype(np.float64), exact_targets(y), loss, exact_weight, from_logits
+        outputs.astype(np.float64), as_double(y), loss, exact_weight, from_logits
     )
     assert value == pytest.approx(exact, rel=POINTWISE_RTOL, abs=POINTWISE_ATOL)
     assert np.allclose(gradient, exact_gradient, rtol=POINTWISE_RTOL, atol=POINTWISE_ATOL)
@@ -96,15 +79,11 @@ def test_loss(
 @pytest.mark.parametrize("loss", [name for name, link in _core.LOSSES.items() if link])
 def test_probabilities_are_clipped(isa: str, loss: str) -> None:
     outputs = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]], dtype=np.float32)
-    y = (
-        np.array([1, 0], dtype=np.int32)
-        if loss.startswith("sparse")
-        else np.array([[0, 1, 0], [1, 0, 0]], dtype=np.float32)
-    )
+    y = np.array([1, 0], dtype=np.int32)
+    if not reference.LOSSES[loss].sparse:
+        y = np.eye(3, dtype=np.float32)[y]
     value, gradient = kernels.loss_value_and_gradient(outputs, y, loss)
-    exact, exact_gradient = reference.loss_value_and_gradient(
-        outputs.astype(np.float64), exact_targets(y), loss
-    )
+    exact, exact_gradient = reference.loss_value_and_gradient(outputs.astype(np.float64), as_double(y), loss)
     assert value == pytest.approx(exact, rel=1e-2)  # in float32, 1 - 1e-7 is 1 - 1.19e-7
     assert np.isfinite(gradient).all()
     assert np.allclose(gradient, exact_gradient, rtol=1e-3, atol=1e-6)
@@ -127,15 +106,15 @@ def test_loss_shows_nan(isa: str, rng: np.random.Generator, loss: str, from_logi
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 100])
 @pytest.mark.parametrize("rule", _core.RULES)
 def test_rule(isa: str, rng: np.random.Generator, rule: str, n: int) -> None:
-    hyper = [HYPER[name] for name in _core.RULES[rule][0]]
+    values = hyper(rule)
     room = Guarded()
     w = room.copy(floats(rng, n))
     slots = [room.copy(np.zeros(n, np.float32)) for _ in _core.RULES[rule][1]]
     exact_w, exact_slots = w.astype(np.float64), [s.astype(np.float64) for s in slots]
     for step in range(1, 6):
         g = floats(rng, n)
-        kernels.update(w, g, slots, rule, hyper, step)
-        reference.update(exact_w, g.astype(np.float64), exact_slots, rule, hyper, step)
+        kernels.update(w, g, slots, rule, values, step)
+        reference.update(exact_w, g.astype(np.float64), exact_slots, rule, values, step)
     room.check()
     assert np.allclose(w, exact_w, rtol=20 * KERNEL_RTOL, atol=POINTWISE_ATOL)
     for slot, exact_slot in zip(slots, exact_slots, strict=True):
@@ -199,14 +178,12 @@ def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator) -> None:
                     )
                 )
             )
-    for rule, (hyper, slots) in _core.RULES.items():
+    for rule, (_, slots) in _core.RULES.items():
 
-        def run(
-            rule: str = rule, hyper: tuple[str, ...] = hyper, slots: tuple[str, ...] = slots
-        ) -> list[np.ndarray]:
+        def run(rule: str = rule, slots: tuple[str, ...] = slots) -> list[np.ndarray]:
             w, state = z.copy(), [np.zeros_like(z) for _ in slots]
             for step in (1, 2, 3):
-                kernels.update(w, da, state, rule, [HYPER[name] for name in hyper], step)
+                kernels.update(w, da, state, rule, hyper(rule), step)
             return [w, *state]
 
         assert same_bits(on_each_set(run))

@@ -23,8 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
+from ..callbacks.progress import is_open
 from ..names import shortened
-from ..progress import is_open
 
 DATA_DIR_VARIABLE = "NNFAST_DATA_DIR"
 TIMEOUT = 30.0

@@ -136,7 +136,7 @@ def _columns(model: Sequential, state: bool) -> list[_Column]:
     columns = [_Column("input", "x", math.prod(shape), "")]
     columns[0].caption = f"input\n{' x '.join(map(str, shape))}"
     layers = {layer.name: layer for layer in model.layers}
-    for op in model.ops():
+    for op in model._ops():
         if op.kind == "dropout":
             columns[-1].caption += f"\ndropout {op.rate:g}"
             continue

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 
 class Activation(NamedTuple):
-    """A row: `forward(z, parameter)`, `backward(da, a, parameter)`, and the parameter's default, if any."""
+    """A row: `forward(z, parameter)`, `backward(da, a, parameter)`; what the tests want to know of it; and the
+    parameter's default, if any."""
 
     forward: Callable[[Array, float], object]
     backward: Callable[[Array, Array, float], object]
+    saturation: tuple[float, float, float]
+    """What a row of -1e4, 0 and 1e4 becomes."""
     parameter: float | None = None
+    sample: tuple[float, float] = (-3.0, 3.0)
+    """Where z lies for the activation to show."""
+    kinks: tuple[float, ...] = ()
+    """Where it has no derivative."""
 
 
 def _keep(*_: object) -> None:
@@ -68,11 +75,11 @@ def _softmax_backward(da: Array, a: Array, parameter: float) -> None:
 
 
 ACTIVATIONS = {
-    "linear": Activation(_keep, _keep),
-    "relu": Activation(_relu_forward, _relu_backward),
-    "sigmoid": Activation(sigmoid_forward, _sigmoid_backward, parameter=1.0),
-    "tanh": Activation(_tanh_forward, _tanh_backward),
-    "softmax": Activation(_softmax_forward, _softmax_backward),
+    "linear": Activation(_keep, _keep, saturation=(-1e4, 0.0, 1e4)),
+    "relu": Activation(_relu_forward, _relu_backward, saturation=(0.0, 0.0, 1e4), kinks=(0.0,)),
+    "sigmoid": Activation(sigmoid_forward, _sigmoid_backward, saturation=(0.0, 0.5, 1.0), parameter=1.0),
+    "tanh": Activation(_tanh_forward, _tanh_backward, saturation=(-1.0, 0.0, 1.0)),
+    "softmax": Activation(_softmax_forward, _softmax_backward, saturation=(0.0, 0.0, 1.0)),
 }
 
 

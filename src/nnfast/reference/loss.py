@@ -3,6 +3,7 @@ of their sum. To add one, write its line in LOSSES."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,9 +18,16 @@ PROBABILITY_MIN, PROBABILITY_MAX = 1e-7, 1.0 - 1e-7  # Keras' epsilon: bounds fo
 
 
 class Loss(NamedTuple):
-    """A row: `from_outputs(a, y)`; with a link also `from_logits(z, y)`, which makes z probabilities."""
+    """A row: `from_outputs(a, y)`; with a link also `from_logits(z, y)`, which makes z probabilities; and what the
+    tests want to know of it."""
 
     from_outputs: Callable[[Array, Any], tuple[Array, Array]]
+    sample: Callable[[np.random.Generator, int, int], NDArray[Any]]
+    """Targets of so many rows and outputs."""
+    domain: tuple[float, float] = (-math.inf, math.inf)
+    """Where outputs lie; where its ends are finite, outputs are clipped just inside."""
+    kinked: bool = False
+    """Whether it has no derivative where an output is its target."""
     link: str | None = None
     from_logits: Callable[[Array, Any], tuple[Array, Array]] | None = None
     sparse: bool = False
@@ -97,13 +105,45 @@ def _sparse_from_logits(z: Array, labels: NDArray[np.integer[Any]]) -> tuple[Arr
     return np.log(total) - below, gradient
 
 
+def _values(rng: np.random.Generator, rows: int, outputs: int) -> NDArray[Any]:
+    return rng.standard_normal((rows, outputs))
+
+
+def _bits(rng: np.random.Generator, rows: int, outputs: int) -> NDArray[Any]:
+    return rng.integers(0, 2, (rows, outputs)).astype(np.float64)
+
+
+def _labels(rng: np.random.Generator, rows: int, outputs: int) -> NDArray[Any]:
+    return rng.integers(0, outputs, rows)
+
+
+def _one_hot(rng: np.random.Generator, rows: int, outputs: int) -> NDArray[Any]:
+    one_hot: NDArray[Any] = np.eye(outputs)[_labels(rng, rows, outputs)]
+    return one_hot
+
+
+_PROBABILITY = (0.0, 1.0)
+
 LOSSES = {
-    "mean_squared_error": Loss(_mean_squared_error),
-    "mean_absolute_error": Loss(_mean_absolute_error),
-    "binary_crossentropy": Loss(_binary_from_outputs, "sigmoid", _binary_from_logits),
-    "categorical_crossentropy": Loss(_categorical_from_outputs, "softmax", _categorical_from_logits),
+    "mean_squared_error": Loss(_mean_squared_error, _values),
+    "mean_absolute_error": Loss(_mean_absolute_error, _values, kinked=True),
+    "binary_crossentropy": Loss(
+        _binary_from_outputs, _bits, _PROBABILITY, link="sigmoid", from_logits=_binary_from_logits
+    ),
+    "categorical_crossentropy": Loss(
+        _categorical_from_outputs,
+        _one_hot,
+        _PROBABILITY,
+        link="softmax",
+        from_logits=_categorical_from_logits,
+    ),
     "sparse_categorical_crossentropy": Loss(
-        _sparse_from_outputs, "softmax", _sparse_from_logits, sparse=True
+        _sparse_from_outputs,
+        _labels,
+        _PROBABILITY,
+        link="softmax",
+        from_logits=_sparse_from_logits,
+        sparse=True,
     ),
 }
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError
 from .common import Array, check_shape
-from .net import BLOCK_ROWS, Net
+from .op import BLOCK_ROWS, Ops
 from .optimizer import check_hyper
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Data = tuple["Array | SparseRows", Any, "Array | None"]
 class Run:
     """A network over some data, checked once for any number of steps; what `Net.prepare` gives."""
 
-    def __init__(self, net: Net, data: Data, batch_size: int, train: bool, keeps_outputs: bool) -> None:
+    def __init__(self, net: Ops, data: Data, batch_size: int, train: bool, keeps_outputs: bool) -> None:
         self._net = net
         self._x, self._y, self._weight = data
         self._batch_size = batch_size
@@ -129,7 +129,9 @@ class Run:
             assert net._rule is not None
             for part in net._trained():
                 slots = [slot[part] for slot in net.slots]
-                net._rule.step(net.params[part], net._gradient[part], slots, constants, step, net._scratch[part])
+                net._rule.step(
+                    net.params[part], net._gradient[part], slots, constants, step, net._scratch[part]
+                )
             net.step = step
         return outputs[-1], sums
 

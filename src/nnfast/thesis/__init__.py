@@ -12,8 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files.paths import make_folder
 from ..names import unknown_name
-from ..paths import make_folder
 from ..plot.style import require_matplotlib
 from . import experiments, report, theory
 from .item import Findings, Item, Made, Row, make

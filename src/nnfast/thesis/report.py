@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, _core, paths
+from .. import _core
+from ..files import paths
 from ..threads import get_num_threads
+from ..version import __version__
 from .item import Made, Row, total
 
 STYLE = """

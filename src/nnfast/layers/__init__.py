@@ -1,0 +1,36 @@
+"""What a model is made of: the structure of dense layers, with no arithmetic.
+
+A layer says how shapes pass through it, what weights it has and which ops of the network it becomes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..names import resolve, snake_case, unknown_attribute
+from .base import Layer
+from .core import Activation, Dense, Flatten, Input, InputLayer
+from .dropout import Dropout
+
+__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer", "get"]
+
+_KNOWN: dict[str, type[Layer]] = {
+    snake_case(cls.__name__): cls for cls in (InputLayer, Flatten, Dense, Activation, Dropout)
+}
+
+
+def get(identifier: object) -> Layer:
+    """The layer for an object or a saved configuration.
+
+    Raises
+    ------
+    TypeError
+        It is neither: a class without its arguments, or a layer of Keras itself.
+    """
+    if isinstance(identifier, str | type):
+        raise TypeError(f"a layer must be an object such as layers.Dense(10), got {identifier!r}.")
+    return resolve("layer", identifier, Layer, _KNOWN)
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_attribute(__name__, name, ["Input", *(cls.__name__ for cls in _KNOWN.values())])

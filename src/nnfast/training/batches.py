@@ -1,0 +1,55 @@
+"""The one loop over batches: of an epoch, of an evaluation, of a prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..callbacks import CallbackList
+from ..errors import NonFiniteError
+
+Progress = Callable[[int], None] | None
+
+
+def run(
+    kind: str,
+    rows: int,
+    batch_size: int,
+    listeners: CallbackList,
+    step: Callable[[int, int, Progress], object],
+    logs: Callable[[int, int], dict[str, Any]],
+    on_progress: Progress,
+) -> int:
+    """All rows in one native call, or batch by batch where a callback listens; returns the rows used.
+
+    Parameters
+    ----------
+    kind : {"train", "test", "predict"}
+        Whose hooks are called.
+    rows, batch_size : int
+    listeners : CallbackList
+    step : callable (start, stop, on_progress)
+        Works on rows start to stop, of any number; what it costs depends on these alone.
+    logs : callable (start, stop) -> dict
+        What callbacks hear after the batch of these rows.
+    on_progress : callable (int), optional
+        Called now and then with the number of rows done.
+    """
+    if not listeners.listen_to_batches(kind):
+        step(0, rows, on_progress)
+        return rows
+    for batch, start in enumerate(range(0, rows, batch_size)):
+        stop = min(start + batch_size, rows)
+        listeners.call(f"on_{kind}_batch_begin", batch, {})
+        try:
+            step(start, stop, None)
+        except NonFiniteError:
+            listeners.call(f"on_{kind}_batch_end", batch, logs(start, stop) | {"loss": math.nan})
+            raise
+        listeners.call(f"on_{kind}_batch_end", batch, logs(start, stop))
+        if on_progress is not None:
+            on_progress(stop)
+        if kind == "train" and listeners.model.stop_training:
+            return stop
+    return rows
