@@ -1,7 +1,7 @@
 /* Activations: value and slope side by side, one row each.
  *
  * A slope is a function of the output a, not of z: that is what is kept from the forward pass. To add one,
- * write its two lines and its row; then its line in reference/ and its public name in activations.py. */
+ * write its two lines and its row; then its line in the reference and its public name in activations.py. */
 
 #ifndef NN_ACTIVATION_H
 #define NN_ACTIVATION_H

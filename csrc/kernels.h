@@ -1,6 +1,6 @@
 /* The kernels of one instruction set, as a table of functions and of rows that describe themselves.
  *
- * Everything above this header (net.c, the seam) is compiled once and reaches the arithmetic through
+ * Everything above this header (plan, passes, the seam) is compiled once and reaches the arithmetic through
  * `nn_kernels`. Names of activations, losses, update rules and metrics are written down once, in the tables
  * behind these pointers; ids are places in those tables.
  *

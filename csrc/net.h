@@ -25,7 +25,7 @@ typedef enum nn_status {
  * which takes no memory itself. */
 #define NN_MAX_SIZE (PTRDIFF_MAX / 4096)
 
-/* Who works on a step: worker 0 alone, or all. */
+/* Which workers share a step: worker 0 alone, or all. */
 typedef enum nn_schedule { NN_SERIAL, NN_PARALLEL, NN_SCHEDULES } nn_schedule;
 extern const char *const nn_schedule_names[NN_SCHEDULES];
 

@@ -3,7 +3,7 @@
  * Semantics are those of Keras 3. `prepare` makes the constants of a step in double (the powers of beta among
  * them) and rounds them once;
  * `<rule>_word` applies them. Rules never see the batch size. To add one, write the two and its row; then its
- * line in reference/ and its public name in optimizers.py. */
+ * line in the reference and its public name in optimizers.py. */
 
 #ifndef NN_OPTIMIZER_H
 #define NN_OPTIMIZER_H

@@ -230,7 +230,7 @@ void nn_skip_zeros_rewrite(nn_plan *plan, const nn_net *net) {
     plan->end = end;
     if (op->gradient) op->gradient = gradient, op->update = update;
     nn_plan_replace_stage(plan, nn_stage_gather, (nn_stage){.run = NULL});
-    const bool joins = train && plan->traits.workers > 1; /* whoever has rows writes them where they belong */
+    const bool joins = train && plan->traits.workers > 1; /* a worker joins the slices of its rows */
     const nn_stage join = {"join slices", op, stage_join}, activate = {"activation", op, nn_stage_activation};
     if (joins) nn_plan_insert_stage(plan, nn_dense_forward, join);
     nn_plan_replace_stage(plan, nn_dense_forward, op->activation->fused ? (nn_stage){.run = NULL} : activate);

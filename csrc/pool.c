@@ -19,8 +19,8 @@
 #endif
 
 /* Turns of the spin loop before a worker sleeps (some 50 us: longer than Python takes between two epochs),
- * before a barrier yields its core to whoever may be holding up the others, and before it begins to pause
- * between two looks: a pause is as long as the trip that is waited for. */
+ * before a barrier yields its core to a thread that may be holding up the others, and before it begins to
+ * pause between two looks: a pause is as long as the trip that is waited for. */
 #define SPIN_SLEEP 4000
 #define SPIN_YIELD 2000
 #define SPIN_EAGER 100
@@ -35,7 +35,7 @@ typedef char nn_cpus; /* nothing is known about them */
 typedef struct nn_thread {
     _Alignas(2 * 64) atomic_uint tasks; /* how many it was given; it waits for the next one */
     pthread_t id;
-    /* changed by who has the lock: */
+    /* changed with the lock held: */
     pthread_cond_t wake;
     bool asleep;
 } nn_thread;
@@ -49,12 +49,13 @@ static struct {
     nn_task task;
     void *context;
     nn_thread of[NN_MAX_THREADS]; /* of[i] is thread i + 1 */
-    nn_cpus allowed; /* where the last caller might run, and so its workers; changed by who has the lock */
+    nn_cpus allowed; /* where the last caller might run, and so its workers; changed with the lock held */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Who wakes a thread is expected to sleep soon: Linux may put the one that wakes up behind it, on the same
- * processor, where it waits for milliseconds while the next processor idles. So workers that sleep are sent
- * to any processor but their caller's, and may move again once they are awake. Both with the lock held. */
+/* A thread that wakes another one is expected to sleep soon: Linux may put the woken one behind it, on the
+ * same processor, where it waits for milliseconds while the next processor idles. So workers that sleep are
+ * sent to any processor but their caller's, and may move again once they are awake. Both with the lock held.
+ */
 #if defined(__linux__)
 static void send_away(int workers) {
     const int here = sched_getcpu();
@@ -171,7 +172,7 @@ void nn_barrier_wait(nn_barrier *barrier, int thread, int threads) {
     atomic_store_explicit(&barrier->of[thread].round, round, memory_order_release);
     for (int i = 0; i < threads; i++) {
         int spins = 0;
-        /* someone may have come to the next round already: its number is ahead, modulo 2^32 */
+        /* a worker may have come to the next round already: its number is ahead, modulo 2^32 */
         while ((int)(atomic_load_explicit(&barrier->of[i].round, memory_order_acquire) - round) < 0) {
             if (++spins % SPIN_YIELD == 0) {
                 if (nn_pool_is_lost()) return;

@@ -97,7 +97,8 @@ nn_schedule nn_tuner_choose(nn_tuner *tuner, int choice) {
     return tuner->schedule;
 }
 
-/* Of the stretch in hand: short for a trial, and for a first one without others, who would have to wake. */
+/* Of the stretch in hand: short for a trial, and for a first serial one, as other workers fall asleep
+ * meanwhile. */
 static double stretch_ns(const nn_tuner *tuner) {
     const bool first = tuner->schedule == NN_SERIAL && tuner->samples[NN_SERIAL] < NN_SAMPLES;
     return tuner->schedule == tuner->best && !first ? NN_STRETCH_NS : NN_TRIAL_NS;
