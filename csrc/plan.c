@@ -154,6 +154,7 @@ static bool is_small(const nn_op_plan *op) {
 
 static const char *serial_layers_refuses(const nn_plan *plan, const nn_net *net) {
     (void)net;
+    if (plan->single_output) return "the single output has passes of its own";
     for (int i = 0; i < plan->count; i++) {
         if (plan->ops[i].gradient && is_small(&plan->ops[i])) return NULL;
     }
@@ -207,7 +208,7 @@ static void twin_update_rewrite(nn_plan *plan, const nn_net *net) {
 }
 
 static const char *few_rows_refuses(const nn_plan *plan, const nn_net *net) {
-    (void)plan;
+    if (!plan->stages_count) return "workers own columns, of all rows";
     return net->size > NN_SMALL_NET ? "the weights leave no room in the first-level cache" : NULL;
 }
 /* a and dz of so many rows stay in the first-level cache. */
