@@ -102,7 +102,8 @@ def test_wine(use_threads: Callable[[int], None]) -> None:
         "  4  gradient and update of own columns, by columns, no barrier",
         "  - skip_zeros     inputs are not mostly zero",
         "  + single_output  the hidden gradient is formed where it is used",
-        "  + few_rows       few rows go through all layers together",
+        "  - few_rows       workers own columns, of all rows",
+        "  - serial_layers  the single output has passes of its own",
     )
     assert has(prepare(WINE, 16), "  - single_output  the batch is too small")
     assert has(
