@@ -83,11 +83,8 @@ def as_list(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
 
 def _overridden(callback: Callback) -> list[str]:
     """The hooks that do something: in its class, or put on the object as LambdaCallback does."""
-    hooks = []
-    for hook, default in HOOKS.items():
-        method = getattr(callback, hook)
-        if getattr(method, "__func__", method) is not default:
-            hooks.append(hook)
+    cls, own = type(callback), vars(callback)
+    hooks = [hook for hook, default in HOOKS.items() if hook in own or getattr(cls, hook) is not default]
     for hook in ("on_train_batch_begin", "on_train_batch_end"):  # they call the other name
         if hook not in hooks and hook.replace("train_", "") in hooks:
             hooks.append(hook)

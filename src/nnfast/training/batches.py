@@ -39,15 +39,16 @@ def run(
     if not listeners.listen_to_batches(kind):
         step(0, rows, on_progress)
         return rows
+    begin, end = f"on_{kind}_batch_begin", f"on_{kind}_batch_end"
     for batch, start in enumerate(range(0, rows, batch_size)):
         stop = min(start + batch_size, rows)
-        listeners.call(f"on_{kind}_batch_begin", batch, {})
+        listeners.call(begin, batch, {})
         try:
             step(start, stop, None)
         except NonFiniteError:
-            listeners.call(f"on_{kind}_batch_end", batch, logs(start, stop) | {"loss": math.nan})
+            listeners.call(end, batch, logs(start, stop) | {"loss": math.nan})
             raise
-        listeners.call(f"on_{kind}_batch_end", batch, logs(start, stop))
+        listeners.call(end, batch, logs(start, stop))
         if on_progress is not None:
             on_progress(stop)
         if kind == "train" and listeners.model.stop_training:
