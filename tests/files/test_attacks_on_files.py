@@ -205,7 +205,7 @@ def test_mutated_headers_are_refused_whenever_the_safetensors_package_refuses_th
                 content[at:at] = content[at : at + random_.choice((1, 4, 40))]
         data = bytes(content)
         try:
-            _, shapes = nn.tensorfile.read_header(io.BytesIO(data), len(data))
+            _, shapes = nn.files.tensorfile.read_header(io.BytesIO(data), len(data))
         except ModelFileError:
             shapes = None
         try:
@@ -1029,8 +1029,8 @@ def test_the_path_of_a_grid_is_tried_before_the_first_run(path: str, places: Non
 
 def test_what_may_not_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="--save: it cannot be written"):
-        nn.paths.require_writable(tmp_path / "none" / "m", "--save")
-    nn.paths.require_writable(tmp_path / "m", "--save")
+        nn.files.paths.require_writable(tmp_path / "none" / "m", "--save")
+    nn.files.paths.require_writable(tmp_path / "m", "--save")
     (tmp_path / "link").symlink_to("elsewhere")
-    nn.paths.require_writable(tmp_path / "link", "--save")
+    nn.files.paths.require_writable(tmp_path / "link", "--save")
     assert os.listdir(tmp_path) == ["link"]
