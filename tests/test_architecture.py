@@ -29,7 +29,7 @@ ORDER = (
     ("training",),
     ("files", "utils"),
     ("models",),
-    ("saving", "descent", "datasets", "info"),
+    ("saving", "trainer", "descent", "datasets", "info"),
     ("compare",),
     ("plot",),
     ("thesis",),
