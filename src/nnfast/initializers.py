@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import _core
 from .attributes import Guarded, is_own
 from .data.arrays import LARGEST
-from .data.diagnosis import cut
+from .errors import cut
 from .names import resolve, snake_case, unknown_attribute
 from .seeds import next_seed
 

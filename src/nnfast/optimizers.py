@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core
 from .attributes import Guarded, refuse_ignored_methods
-from .data.diagnosis import cut
+from .errors import cut
 from .names import represent, resolve, unknown_attribute
 
 

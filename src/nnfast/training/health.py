@@ -124,8 +124,9 @@ def dead_units(model: Network, x: ArrayLike) -> dict[str, float]:
     {'dense': 0.5, 'dense_1': 0.0}
     """
     array = arrays.to_rows(x)
-    model._network(arrays.sample_shape(array))
-    inputs = arrays.as_inputs(array, model.sample_shape)
+    shape = model._shape_for(array)
+    inputs = arrays.as_inputs(array, shape)
+    model._network(shape)
     ops = [op for op in model._ops() if op.kind != "dropout"]  # which drops nothing here
     weights = iter(model.weights)
     tensors = [[next(weights) for _ in range(1 + op.use_bias)] if op.kind == "dense" else [] for op in ops]
