@@ -438,6 +438,8 @@ def test_what_another_thread_may_not_do_during_a_fit() -> None:
             lambda: trainer.set_slots(slots),
             lambda: trainer.set_state(state),
             lambda: setattr(trainer, "iterations", 7),
+            lambda: setattr(trainer, "epoch", 7),
+            lambda: setattr(trainer, "epochs_shuffled", 7),
             lambda: setattr(model.optimizer, "iterations", 7),
             lambda: model._use_backend("reference"),
             lambda: setattr(layer, "trainable", False),

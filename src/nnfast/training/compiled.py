@@ -228,7 +228,9 @@ class Compiled(Guarded):
 
     @epoch.setter
     def epoch(self, value: int) -> None:
-        self._epoch = checked_total("epoch", value)
+        checked = checked_total("epoch", value)
+        with self.model._lock:
+            self._epoch = checked
 
     @property
     def epochs_shuffled(self) -> int:
@@ -237,7 +239,9 @@ class Compiled(Guarded):
 
     @epochs_shuffled.setter
     def epochs_shuffled(self, value: int) -> None:
-        self._epochs_shuffled = checked_total("epochs_shuffled", value)
+        checked = checked_total("epochs_shuffled", value)
+        with self.model._lock:
+            self._epochs_shuffled = checked
 
     @property
     def warns_of_dead_units(self) -> bool:
