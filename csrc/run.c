@@ -84,16 +84,24 @@ static bool reserve(nn_run *run) {
     return true;
 }
 
-nn_status nn_run_prepare(nn_run *run, nn_net *net, const nn_data *data, nn_purpose purpose) {
-    nn_traits traits = traits_of(net, data, purpose);
+static bool make_plans(nn_run *run, nn_net *net, nn_traits traits) {
     for (int schedule = 0; schedule < NN_SCHEDULES; schedule++) {
         traits.workers = schedule == NN_SERIAL ? 1 : nn_workers(net, &traits);
         nn_plan_free(&run->plans[schedule]);
-        if (!nn_plan_make(&run->plans[schedule], net, &traits)) return NN_NO_MEMORY;
+        if (!nn_plan_make(&run->plans[schedule], net, &traits)) return false;
     }
+    return reserve(run);
+}
+
+nn_status nn_run_plan_again(nn_run *run) {
+    const nn_traits traits = run->plans[NN_PARALLEL].traits;
+    return make_plans(run, run->net, traits) ? NN_OK : NN_NO_MEMORY;
+}
+
+nn_status nn_run_prepare(nn_run *run, nn_net *net, const nn_data *data, nn_purpose purpose) {
     run->net = net;
     run->data = *data;
-    if (!copy_labels(run, data) || !reserve(run)) return NN_NO_MEMORY;
+    if (!copy_labels(run, data) || !make_plans(run, net, traits_of(net, data, purpose))) return NN_NO_MEMORY;
     nn_tuner_prepare(&run->tuner, &run->plans[NN_PARALLEL]);
     run->poll_rows = (ptrdiff_t)(NN_POLL_WORK / nn_net_work(net, purpose.train ? 3 : 1)) + 1;
     return NN_OK;

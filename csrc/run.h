@@ -58,6 +58,8 @@ typedef struct nn_purpose {
 
 /* data stays the caller's, but for its labels. NN_NO_MEMORY: nothing has changed but the run. */
 nn_status nn_run_prepare(nn_run *run, nn_net *net, const nn_data *data, nn_purpose purpose);
+/* The same data and purpose, for ops of which others are trained than before. */
+nn_status nn_run_plan_again(nn_run *run);
 
 /* *batches: those whose step was made (or, without training, that were looked at). */
 nn_status nn_run_step(nn_run *run, const nn_steps *steps, int64_t *batches);

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import pickle
 import threading
 from collections.abc import Callable
@@ -212,6 +213,29 @@ def test_a_frozen_layer_stays(when: str, backend: str) -> None:
     assert layer.get_weights()[0].tolist() == [[5.0], [10.0]]
 
 
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_layers_frozen_and_thawed_within_a_fit(backend: str) -> None:
+    def hook(model: nn.Sequential, frozen: bool) -> None:
+        model.layers[0].trainable = not frozen
+        seen.append(model.get_weights())
+
+    seen: list[list[np.ndarray]] = []
+    model = make(backend=backend)
+    by_epoch = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: hook(model, epoch % 2 == 0))
+    model.fit(X, Y, epochs=4, verbose=0, callbacks=[by_epoch])
+    seen.append(model.get_weights())
+    for epoch, (before, after) in enumerate(itertools.pairwise(seen)):
+        stays = [np.array_equal(*pair) for pair in zip(before, after, strict=True)]
+        assert stays == [epoch % 2 == 0] * 2 + [False] * 2
+
+    seen.clear()
+    by_batch = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: hook(model, batch == 1))
+    model.fit(X, Y, batch_size=4, verbose=0, callbacks=[by_batch])
+    seen.append(model.get_weights())
+    stays = [np.array_equal(before[0], after[0]) for before, after in itertools.pairwise(seen)]
+    assert stays == [False, True, False]
+
+
 def test_frozen_layers_in_files_copies_and_summary(tmp_path: Path) -> None:
     model = make()
     model.layers[0].trainable = False
@@ -414,6 +438,8 @@ def test_what_another_thread_may_not_do_during_a_fit() -> None:
             lambda: trainer.set_slots(slots),
             lambda: trainer.set_state(state),
             lambda: setattr(trainer, "iterations", 7),
+            lambda: setattr(trainer, "epoch", 7),
+            lambda: setattr(trainer, "epochs_shuffled", 7),
             lambda: setattr(model.optimizer, "iterations", 7),
             lambda: model._use_backend("reference"),
             lambda: setattr(layer, "trainable", False),

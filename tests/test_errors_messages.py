@@ -180,7 +180,7 @@ CALLS = [
     (lambda: nn.Sequential().pop(), ValueError, "the model has no layers to pop"),
     (lambda: nn.Sequential([layers.Dense]), TypeError, "a layer must be an object such as layers.Dense(10), got <class"),
     (lambda: nn.Sequential(["dense"]), TypeError, "a layer must be an object such as layers.Dense(10), got 'dense'"),
-    (lambda: nn.Sequential([object()]), TypeError, "layer must be a name, or an object or subclass of Layer, got <object"),
+    (lambda: nn.Sequential([object()]), TypeError, "a layer must be an object such as layers.Dense(10), got <object"),
     (lambda: nn.Sequential([layers.Dense(3), layers.Input((4,))]), ValueError, "Input must be the first of a model, and once"),
     (lambda: nn.Sequential([layers.Input((4,)), layers.Input((4,))]), ValueError, "Input must be the first of a model, and once"),
     (lambda: nn.Sequential([layers.Dense(3, name="a"), layers.Dense(3, name="a")]), ValueError, "layers of a model must have different names, got 'a' twice"),

@@ -169,6 +169,7 @@ cdef extern from "run.h" nogil:
     nn_run *nn_run_new()
     void nn_run_free(nn_run *)
     nn_status nn_run_prepare(nn_run *, nn_net *, const nn_data *, nn_purpose)
+    nn_status nn_run_plan_again(nn_run *)
     nn_status nn_run_step(nn_run *, const nn_steps *, int64_t *)
 
 cdef extern from "memory.h" nogil:

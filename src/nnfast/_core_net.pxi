@@ -51,6 +51,7 @@ cdef class Net:
     cdef Memory memory       # of the parameters
     cdef list slot_memory
     cdef int64_t compiled    # how often
+    cdef int64_t frozen      # how often it was decided which ops are trained
     cdef nn_run *spare[2]    # memory and tuner of the last run that is over, for evaluation and for training
     cdef Exclusive busy      # held in train and evaluate
     cdef object __weakref__
@@ -161,6 +162,7 @@ cdef class Net:
         for i in range(self.net.count):
             if self.net.ops[i].kind.has_weights:
                 self.net.ops[i].trainable = flags.pop(0)
+        self.frozen += 1
 
     @property
     def skip_zeros(self):
@@ -230,7 +232,7 @@ cdef class Net:
             raise ValueError(f"batch_size: expected at least 1, received {shown(batch_size)}")
         purpose.train, purpose.keeps_outputs = train, keeps_outputs
         purpose.batch_size = run.batch_size = min(index_of(batch_size), data.n)
-        run.net, run.train, run.keeps_outputs, run.compiled, run.arrays = self, train, keeps_outputs, self.compiled, (x, y, sample_weight)
+        run.net, run.train, run.keeps_outputs, run.compiled, run.frozen, run.arrays = self, train, keeps_outputs, self.compiled, self.frozen, (x, y, sample_weight)
         run.run, self.spare[run.train] = self.spare[run.train], NULL
         if run.run == NULL:
             run.run = nn_run_new()

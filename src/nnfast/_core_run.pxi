@@ -10,7 +10,7 @@ cdef class Run:
     cdef Py_ssize_t batch_size
     cdef int train
     cdef bint keeps_outputs
-    cdef int64_t compiled
+    cdef int64_t compiled, frozen  # those of the network when this was planned
 
     def __dealloc__(self):
         if self.net is not None and self.net.spare[self.train] == NULL:
@@ -78,6 +78,9 @@ cdef class Run:
         context = Poll(progress)
         steps.poll, steps.context = poll, <void *> context
         with net.busy:
+            if self.train and self.frozen != net.frozen:
+                check(nn_run_plan_again(self.run), context, 0, 0)
+                self.frozen = net.frozen
             with nogil:
                 status = nn_run_step(self.run, &steps, &batches)
         check(status, context, start // self.batch_size + batches, net.net.step)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core, kernels
 from .data import arrays
+from .errors import cut
 from .names import unknown_attribute, unknown_name
 
 
@@ -122,7 +123,7 @@ def get(identifier: object) -> Activation:
     if isinstance(identifier, Mapping) and "name" in identifier:
         return Activation(**identifier)
     raise TypeError(
-        f"activation must be a name or an object of nnfast.activations, got {identifier!r}. "
+        f"activation must be a name or an object of nnfast.activations, got {cut(identifier)}. "
         f"Known: {', '.join(_core.ACTIVATIONS)}."
     )
 

@@ -35,6 +35,15 @@ class Guarded:
             raise AttributeError(self._refusal(name), name=name, obj=self)
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        if not name.startswith("_") and is_own(type(self)):
+            raise AttributeError(
+                f"{type(self).__name__}.{name} cannot be deleted. Set it to what it is to be, or make a new object.",
+                name=name,
+                obj=self,
+            )
+        super().__delattr__(name)
+
     def _may_set(self, name: str) -> bool:
         owner = next((cls for cls in type(self).__mro__ if name in vars(cls)), None)
         member = None if owner is None else vars(owner)[name]

@@ -1,7 +1,8 @@
 """The exceptions and warnings that are nnfast's own.
 
 Whatever a caller can repair at once is a plain ValueError or TypeError, raised where the check is made; what
-stands here has a name because code wants to catch it. How an unknown name is reported is in `names`.
+stands here has a name because code wants to catch it. How a message quotes what was received is in `cut`, how
+an unknown name is reported in `names`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,15 @@ import sys
 import warnings
 from types import FrameType
 from typing import Any
+
+
+def cut(element: object) -> str:
+    """An element as it is written in Python, or the beginning of that."""
+    try:
+        text = repr(element)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def warn(message: str | Warning) -> None:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from . import _core
 from .attributes import Guarded, is_own
+from .data.arrays import LARGEST
+from .errors import cut
 from .names import resolve, snake_case, unknown_attribute
 from .seeds import next_seed
 
@@ -69,6 +71,22 @@ class Initializer(Guarded):
         return {name: value for name, value in vars(self).items() if value is not None and name[0] != "_"}
 
 
+def _number(name: str, value: object, least: float = -math.inf) -> float:
+    """The value as a finite float."""
+    if isinstance(value, int | float | np.integer | np.floating) and max(least, -LARGEST) <= value <= LARGEST:
+        return float(value)
+    bound = "" if least == -math.inf else f" >= {least:g}"
+    raise ValueError(f"{name} must be a finite number{bound}, got {cut(value)}.")
+
+
+def _seed(seed: object) -> int | None:
+    if seed is None or (
+        isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < 2**64
+    ):
+        return None if seed is None else int(seed)
+    raise ValueError(f"seed must be None or a whole number from 0 to 2**64 - 1, got {cut(seed)}.")
+
+
 class Zeros(Initializer):
     """All 0: the default for biases."""
 
@@ -93,7 +111,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float = 0.0) -> None:
-        self.value = float(value)
+        self.value = _number("value", value)
 
     def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
         return np.full(shape, self.value)
@@ -103,7 +121,11 @@ class RandomUniform(Initializer):
     """Uniform on [minval, maxval)."""
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
-        self.minval, self.maxval, self.seed = float(minval), float(maxval), seed
+        self.minval, self.maxval, self.seed = (
+            _number("minval", minval),
+            _number("maxval", maxval),
+            _seed(seed),
+        )
 
     def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
         return self.minval + (self.maxval - self.minval) * _core.uniform(math.prod(shape), seed, stream)
@@ -113,7 +135,7 @@ class RandomNormal(Initializer):
     """Normal with the given mean and standard deviation, not truncated."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        self.mean, self.stddev, self.seed = float(mean), float(stddev), seed
+        self.mean, self.stddev, self.seed = _number("mean", mean), _number("stddev", stddev, 0.0), _seed(seed)
 
     def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
         return self.mean + self.stddev * _core.normal(math.prod(shape), seed, stream)
@@ -124,7 +146,7 @@ class TruncatedNormal(Initializer):
     Keras."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        self.mean, self.stddev, self.seed = float(mean), float(stddev), seed
+        self.mean, self.stddev, self.seed = _number("mean", mean), _number("stddev", stddev, 0.0), _seed(seed)
 
     def _draw(self, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
         return self.mean + self.stddev * _core.truncated_normal(math.prod(shape), seed, stream)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from . import _core
 from .attributes import Guarded, refuse_ignored_methods
-from .errors import warn
+from .errors import cut, warn
 from .losses import Loss
-from .names import represent, resolve, snake_case, unknown_attribute
+from .names import checked_name, represent, resolve, snake_case, unknown_attribute
 
 
 class Metric(Guarded):
@@ -47,7 +47,7 @@ class Metric(Guarded):
             cls.row = name
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = name or snake_case(type(self).__name__)
+        self.name = snake_case(type(self).__name__) if name is None else checked_name(name, "a metric")
 
     @staticmethod
     def finish(mean: float) -> float:
@@ -97,7 +97,7 @@ class BinaryAccuracy(Metric):
         super().__init__(name)
         if threshold not in (0, 0.5):
             raise ValueError(
-                f"threshold must be 0.5, for probabilities, or 0, for logits, got {threshold!r}. "
+                f"threshold must be 0.5, for probabilities, or 0, for logits, got {cut(threshold)}. "
                 "Count others from what predict gives."
             )
         self.threshold = threshold
@@ -195,6 +195,11 @@ def get_all(identifiers: Iterable[object] | str | None) -> list[Metric]:
         return []
     if isinstance(identifiers, str | Metric) or not isinstance(identifiers, Iterable):
         identifiers = [identifiers]
+    if isinstance(identifiers, Mapping):
+        raise TypeError(
+            f"metrics must be a list of names or objects, as there is one output, got {cut(identifiers)}. "
+            "Pass its values: metrics=[...]."
+        )
     metrics: list[Metric] = []
     taken: set[str] = set()
     for metric in map(get, identifiers):
@@ -204,6 +209,11 @@ def get_all(identifiers: Iterable[object] | str | None) -> list[Metric]:
             name = f"{metric.name}_{number}"
         taken.add(name)
         metrics.append(metric if name == metric.name else named(metric, name))
+    for name in taken & {f"val_{other}" for other in (*taken, "loss")}:
+        raise ValueError(
+            f"a metric cannot be called {name!r}, which is the key of {name[4:]!r} for validation data. "
+            "Pass another name= to it."
+        )
     return metrics
 
 

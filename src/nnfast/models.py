@@ -199,6 +199,7 @@ class Sequential(Network):
         if steps is not None:
             raise ValueError("steps must be None: all rows are predicted. Pass fewer rows instead.")
         array = arrays.to_rows(x)
+        self._check_kind(array)
         shape = self._shape_for(array)
         inputs = arrays.as_inputs(array, shape)
         batch_size = min(checked_batch_size(batch_size), len(inputs))

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from .errors import cut
+
 
 class Configurable(Protocol):
     """What `serialize` needs: an object that can say with which arguments it was made."""
@@ -108,6 +110,19 @@ def represent(thing: Configurable) -> str:
     return f"{type(thing).__name__}({arguments})"
 
 
+def checked_name(name: object, of: str) -> str:
+    """A name that a user gives.
+
+    Raises
+    ------
+    ValueError
+        No string, or an empty one.
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"the name of {of} must be a string of at least one character, got {name!r}.")
+    return name
+
+
 def resolve(kind: str, identifier: object, base: type[T], known: Mapping[str, Callable[..., T]]) -> T:
     """Turn what a user passed into an object of class `base`.
 
@@ -139,7 +154,7 @@ def resolve(kind: str, identifier: object, base: type[T], known: Mapping[str, Ca
     if isinstance(identifier, str):
         return _find(kind, identifier, known)()
     raise TypeError(
-        f"{kind} must be a name, or an object or subclass of {base.__name__}, got {identifier!r}. "
+        f"{kind} must be a name, or an object or subclass of {base.__name__}, got {cut(identifier)}. "
         f"Known names: {', '.join(known)}."
     )
 

@@ -9,7 +9,7 @@ refused. Nothing is trained here, nor predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -18,11 +18,12 @@ from numpy.typing import ArrayLike
 from . import _core
 from .attributes import Guarded, refuse_ignored_methods
 from .data import arrays
+from .errors import cut
 from .graph import Op
 from .layers import Dense, InputLayer, Layer
 from .layers import get as layer_of
 from .layers.base import Shape, checked_shape
-from .names import serialize, unknown_name
+from .names import checked_name, serialize, unknown_name
 from .seeds import next_seed
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Network(Guarded):
             ("call", "build_from_config", "train_step", "test_step", "predict_step", "compute_loss"),
             "The engine runs nnfast's layers and losses only. Use train_on_batch in a loop of your own.",
         )
-        self._name = name or "sequential"
+        self._name = "sequential" if name is None else checked_name(name, "a model")
         self._seed = next_seed() if seed is None else _checked_seed(seed)
         self._layers: list[Layer] = []
         self._trainer = None
@@ -89,6 +90,8 @@ class Network(Guarded):
         self._backend = BACKENDS[0]
         self._net: Net | None = None
         taken: dict[str, int] = {}
+        if layers is not None and not isinstance(layers, Layer | Iterable):
+            raise TypeError(f"layers must be a list of layers, got {cut(layers)}.")
         for layer in [layers] if isinstance(layers, Layer) else layers or ():
             self._add(layer, taken)
 
@@ -100,9 +103,7 @@ class Network(Guarded):
 
     @name.setter
     def name(self, name: str) -> None:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"the name of a model must be a string of at least one character, got {name!r}.")
-        self._name = name
+        self._name = checked_name(name, "a model")
 
     @property
     def seed(self) -> int:
@@ -123,10 +124,14 @@ class Network(Guarded):
     @property
     def trainable(self) -> bool:
         """Whether any layer is trained."""
-        return any(layer.trainable for layer in self._layers)
+        return not self._layers or any(layer.trainable for layer in self._layers)
 
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
+        if not self._layers and not trainable:
+            raise ValueError(
+                "trainable cannot become False before the model has layers, as it is that of each layer. Add them first."
+            )
         with self._lock:
             for layer in self._layers:
                 layer.trainable = trainable
@@ -247,6 +252,10 @@ class Network(Guarded):
         ValueError
             No shape; no layer with weights; a layer that cannot take what comes from below.
         """
+        if input_shape is not None and not isinstance(input_shape, tuple | list):
+            raise ValueError(
+                f"input_shape must be a tuple with the batch first, such as (None, 784), got {input_shape!r}."
+            )
         self._network(None if input_shape is None else checked_shape(input_shape[1:]))
 
     def _network(self, sample_shape: Shape | None = None) -> Net:
@@ -306,6 +315,19 @@ class Network(Guarded):
             self._adopt(draft, trainer.backend)
         self._trainer = trainer
 
+    def _last_layers(self) -> Sequence[Layer]:
+        """The last Dense, and what follows it.
+
+        Raises
+        ------
+        ValueError
+            There is no layer with weights.
+        """
+        dense = [place for place, layer in enumerate(self._layers) if isinstance(layer, Dense)]
+        if not dense:
+            raise ValueError(f"the model {self.name!r} has no layer with weights. Add layers.Dense(units).")
+        return self._layers[dense[-1] :]
+
     @property
     def _head(self) -> tuple[int, str]:
         """Number of outputs, and the name of their activation; known before the model is built.
@@ -317,15 +339,33 @@ class Network(Guarded):
         """
         if self._net is not None:
             return self._outputs
-        dense = [place for place, layer in enumerate(self._layers) if isinstance(layer, Dense)]
-        if not dense:
-            raise ValueError(f"the model {self.name!r} has no layer with weights. Add layers.Dense(units).")
         ops: list[Op] = []
         shape: Shape = (1,)  # whatever a Dense gets, its outputs are its units
-        for layer in self._layers[dense[-1] :]:
+        for layer in self._last_layers():
             layer.add_ops(ops, shape)
             shape = layer.output_shape(shape)
         return _head_of(ops)
+
+    def _check_kind(self, x: arrays.Array | _core.SparseRows, name: str = "x") -> None:
+        """Refuse sparse rows where the first layer that computes something is no Dense, which alone takes them.
+
+        Raises
+        ------
+        TypeError
+            They are.
+        """
+        if not isinstance(x, _core.SparseRows):
+            return
+        ops: list[Op] = []
+        for layer in self._layers:
+            layer.add_ops(ops, x.shape[1:])
+            if ops:
+                break
+        if ops and ops[0].kind != "dense":
+            raise TypeError(
+                f"{name} must be a dense array, as layer {ops[0].name!r} comes before the first Dense, "
+                f"got a sparse one. Convert it: {name.rsplit(maxsplit=1)[-1]}.toarray()."
+            )
 
     def _shape_for(self, x: arrays.Array | _core.SparseRows) -> Shape:
         """Shape of one sample: that of the model, or of these data where it is still open."""
@@ -420,6 +460,13 @@ class Network(Guarded):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """A new model of this structure, with the initial weights of its seed."""
+        missing = {"name", "seed", "sample_shape", "layers"}.difference(
+            config if isinstance(config, Mapping) else ()
+        )
+        if missing:
+            raise ValueError(
+                f"config must be what get_config() gives, with {', '.join(sorted(missing))}, got {cut(config)}."
+            )
         model = cls(map(layer_of, config["layers"]), name=config["name"], seed=config["seed"])
         if config["sample_shape"] is not None:
             model._sample_shape = checked_shape(config["sample_shape"])
@@ -436,7 +483,7 @@ def _net_class(backend: str) -> type[_core.Net] | type[ReferenceNet]:
 
 def _checked_seed(seed: int) -> int:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}.")
+        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {cut(seed)}.")
     return int(seed)
 
 

@@ -12,8 +12,11 @@ import math
 import weakref
 from typing import Any, ClassVar, Protocol, Self, overload
 
+import numpy as np
+
 from . import _core
 from .attributes import Guarded, refuse_ignored_methods
+from .errors import cut
 from .names import represent, resolve, unknown_attribute
 
 
@@ -178,12 +181,14 @@ def checked_number(name: str, value: float, bound: float = math.inf) -> float:
         Out of range.
     """
     try:
+        if isinstance(value, str | bytes) or getattr(value, "dtype", np.dtype(float)).kind not in "biuf":
+            raise TypeError
         number = float(value)
     except OverflowError:
         number = math.inf
     except (TypeError, ValueError):
         hint = " For a schedule use callbacks.LearningRateScheduler." if callable(value) else ""
-        raise TypeError(f"{name} must be a number, got {value!r}.{hint}") from None
+        raise TypeError(f"{name} must be a number, got {cut(value)}.{hint}") from None
     if not 0 <= number < bound:
         limit = "finite" if bound == math.inf else f"below {bound:g}"
         raise ValueError(f"{name} must be at least 0 and {limit}, got {number!r}.")

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .errors import cut
+
 
 class _Seeds:
     """What `set_random_seed` starts and `next_seed` draws from; one assignment, so that threads may draw."""
@@ -42,7 +44,7 @@ def set_random_seed(seed: int) -> None:
     import random
 
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}.")
+        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {cut(seed)}.")
     seed = int(seed)
     random.seed(seed)
     # NumPy takes 32 bits as a number, as every other Keras script does it, and more as an array of words.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from . import _core
+from .errors import cut
 
 MAX_THREADS = 64
 
@@ -79,7 +80,7 @@ def set_num_threads(threads: int) -> None:
     >>> set_num_threads(before)
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
-        raise ValueError(f"threads: expected a number from 1 to {MAX_THREADS}, received {threads!r}")
+        raise ValueError(f"threads: expected a number from 1 to {MAX_THREADS}, received {cut(threads)}")
     _core.set_num_threads(threads)
 
 

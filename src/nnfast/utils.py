@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .data import arrays
+from .errors import cut
 from .names import unknown_attribute
 from .seeds import next_seed, set_random_seed
 from .training.health import dead_units
@@ -55,7 +56,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floa
     single = values.dtype.kind == "f" and values.dtype.itemsize == 4
     values = values.astype(np.float32 if single else np.float64, copy=False)
     if not isinstance(axis, int | np.integer) or not -values.ndim <= axis < values.ndim:
-        raise ValueError(f"axis must be an axis of x, which has shape {values.shape}, got {axis}.")
+        raise ValueError(f"axis must be an axis of x, which has shape {values.shape}, got {cut(axis)}.")
     with np.errstate(all="ignore"):  # a sum of squares that overflows is reported below
         norm = np.linalg.norm(values, order, axis, keepdims=True)
     if np.isinf(norm).any():
@@ -111,7 +112,7 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
                 f"x must hold labels below {most}, got {finite.max()}. Number the classes from 0 without gaps."
             )
     elif not isinstance(num_classes, int | np.integer) or not 1 <= num_classes <= most:
-        raise ValueError(f"num_classes must be a whole number from 1 to {most}, got {num_classes!r}.")
+        raise ValueError(f"num_classes must be a whole number from 1 to {most}, got {cut(num_classes)}.")
     # Before the cast: as integers, 1.5 and NaN would look like labels, and -1 would count from the end.
     wrong = ~((flat >= 0) & (flat < num_classes) & (flat == np.floor(flat)))
     if wrong.any():

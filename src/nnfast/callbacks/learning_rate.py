@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 
+from ..errors import cut
 from .base import Callback, Logs
 from .monitor import Monitor, checked_number
 
@@ -57,7 +58,7 @@ class ReduceLROnPlateau(Monitor):
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         if not 0 <= checked_number("factor", factor, -math.inf) < 1:
-            raise ValueError(f"factor must be at least 0 and below 1, got {factor!r}.")
+            raise ValueError(f"factor must be at least 0 and below 1, got {cut(factor)}.")
         self.factor = factor
         self.patience = checked_number("patience", patience)
         self.verbose = verbose

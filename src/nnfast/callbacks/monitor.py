@@ -7,6 +7,7 @@ import numbers
 import warnings
 from typing import TypeVar
 
+from ..errors import cut
 from .base import Callback, Logs
 
 N = TypeVar("N", int, float)
@@ -74,8 +75,8 @@ class Monitor(Callback):
 def checked_number(name: str, value: N, least: float = 0) -> N:
     """A finite number that is not below `least`; it would be asked for only after an epoch."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
+        raise TypeError(f"{name} must be a number, got {cut(value)}.")
     if not least <= value < math.inf:
         bound = "" if least == -math.inf else f" >= {least}"
-        raise ValueError(f"{name} must be a finite number{bound}, got {value!r}.")
+        raise ValueError(f"{name} must be a finite number{bound}, got {cut(value)}.")
     return value

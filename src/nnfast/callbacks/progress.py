@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TextIO
 
+from ..errors import cut
 from .base import Callback, Logs
 
 FREE_SECONDS = 0.02
@@ -38,7 +39,7 @@ def mode(verbose: str | int) -> int:
     """
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(
-            f"verbose must be 'auto', 0 (silent), 1 (bar) or 2 (one line per epoch), got {verbose!r}."
+            f"verbose must be 'auto', 0 (silent), 1 (bar) or 2 (one line per epoch), got {cut(verbose)}."
         )
     if not is_open(sys.stdout):
         return 0

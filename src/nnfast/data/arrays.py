@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..errors import cut
 from . import diagnosis, tables
 
 MAX_ROWS = 2**32 - 1
@@ -216,7 +217,11 @@ def _wrong_inputs(array: Array | _core.SparseRows, shape: tuple[int, ...], name:
         return ValueError(f"{name} must have at least one column, got shape {array.shape}.")
     expected = f"({', '.join(['N', *map(str, shape)])})"
     remedy = "The model was built for this shape"
-    if array.shape == shape:
+    if array.ndim == 0:
+        remedy = (
+            f"Pass one row for each sample: [{name}]" if shape == (1,) else "Pass one row for each sample"
+        )
+    elif array.shape == shape:
         remedy = f"For one sample pass {name}[None]"
     elif array.ndim and len(array) and math.prod(array.shape[1:]) == math.prod(shape):
         remedy = f"Reshape it: {name}.reshape({', '.join(map(str, (-1, *shape)))})"
@@ -367,14 +372,12 @@ def class_weights(class_weight: object, y: Labels | Floats, outputs: int) -> Flo
     weight = np.ones(classes, np.float32)
     for label, value in class_weight.items():
         if label not in range(classes):
-            raise ValueError(f"class_weight must have keys from 0 to {classes - 1}, got {label!r}.")
+            raise ValueError(f"class_weight must have keys from 0 to {classes - 1}, got {cut(label)}.")
         if (
             not isinstance(value, numbers.Real)
             or not 0 <= (value if isinstance(value, int) else float(value)) <= LARGEST
         ):
-            raise ValueError(
-                f"class_weight[{label}] must be one finite number >= 0, got {diagnosis.cut(value)}."
-            )
+            raise ValueError(f"class_weight[{label}] must be one finite number >= 0, got {cut(value)}.")
         with np.errstate(all="ignore"):
             weight[int(label)] = float(value)
     result: Floats = weight[_classes_of(y)]
@@ -401,9 +404,22 @@ def _classes_of(y: Labels | Floats) -> NDArray[np.integer[Any]]:
     return y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1)
 
 
+def listed(values: object, name: str) -> list[Any]:
+    """The arrays of a list of them.
+
+    Raises
+    ------
+    TypeError
+        No list: a dict, text, one number, None.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, Mapping | str | bytes):
+        raise TypeError(f"{name} must be a list of arrays, as get_weights() gives it, got {cut(values)}.")
+    return list(values)
+
+
 def assign(weights: Sequence[Floats], values: Sequence[ArrayLike], owner: str) -> None:
     """Write `values` over `weights`, all or none."""
-    given = [np.asarray(value) for value in values]
+    given = [to_numpy(value, f"weights[{i}]") for i, value in enumerate(listed(values, "weights"))]
     if [array.shape for array in given] != [weight.shape for weight in weights]:
         raise ValueError(
             f"{owner} needs weights of shapes {[weight.shape for weight in weights]}, "

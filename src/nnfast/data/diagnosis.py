@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import cut
+
 TEXT = "text"
 NUMBERS_AS_TEXT = "numbers written as text"
 DATES = "dates or times"
@@ -77,12 +79,6 @@ def not_numbers(elements: Iterable[object]) -> Wrong | None:
             first.setdefault(_kind(element), index)
     kinds = sorted(first.keys() - {""}, key=lambda kind: (kind != TEXT, kind == NUMBERS_AS_TEXT, first[kind]))
     return Wrong(kinds[0], first[kinds[0]], len(first) > 1) if kinds else None
-
-
-def cut(element: object) -> str:
-    """An element as it is written in Python, or the beginning of that."""
-    text = repr(element)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def place(index: int, shape: tuple[int, ...]) -> str:

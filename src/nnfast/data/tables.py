@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .diagnosis import DATES, NUMBERS_AS_TEXT, TEXT, Wrong, cut, missing, not_finite, not_numbers
+from ..errors import cut
+from .diagnosis import DATES, NUMBERS_AS_TEXT, TEXT, Wrong, missing, not_finite, not_numbers
 
 Array = NDArray[Any]
 

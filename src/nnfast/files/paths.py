@@ -20,6 +20,23 @@ CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
+def checked(path: object, argument: str) -> str:
+    """The text of a path that could be one of a file.
+
+    Raises
+    ------
+    TypeError
+        Neither text nor a path: None, bytes, a descriptor.
+    ValueError
+        Empty, or with a character 0.
+    """
+    if not isinstance(path, str | PathLike) or not isinstance(text := os.fspath(path), str):
+        raise TypeError(f"{argument} must be a str or a path, got {path!r}.")
+    if not text or "\0" in text:
+        raise ValueError(f"{argument} must name a file, got {path!r}.")
+    return text
+
+
 # Reading
 
 
@@ -78,11 +95,7 @@ def require_writable(path: PathName, argument: str, in_place: bool = False) -> N
     OSError
         Its folder is missing or cannot be written; it is a folder, a pipe, a device or a socket.
     """
-    if not isinstance(path, str | PathLike) or not isinstance(text := os.fspath(path), str):
-        raise TypeError(f"{argument} must be a str or a path, got {path!r}.")
-    if not text or "\0" in text:
-        raise ValueError(f"{argument} must name a file, got {path!r}.")
-    target = Path(os.path.realpath(text))
+    target = Path(os.path.realpath(checked(path, argument)))
     with _naming(argument, path):
         with contextlib.suppress(FileNotFoundError):
             _require_regular(target.stat(), path)

@@ -105,7 +105,7 @@ def check_suffix(path: str | PathLike[str]) -> None:
     ValueError
         .keras, .h5 or the like.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = Path(paths.checked(path, "the path of a model file")).suffix.lower()
     if suffix in FOREIGN:
         raise ValueError(
             f"a model is saved as a safetensors file, got a path ending in {suffix} ({FOREIGN[suffix]} format). "
@@ -123,6 +123,7 @@ def read_model(path: str | PathLike[str], make: Callable[[dict[str, Any]], M]) -
     OSError
         The file cannot be read.
     """
+    paths.checked(path, "the path of a model file")
     with os.fdopen(paths.open_regular(path), "rb") as file:
         try:
             return _load(file, os.fstat(file.fileno()).st_size, make)

@@ -5,8 +5,10 @@ A layer says how shapes pass through it, what weights it has and which ops of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ..errors import cut
 from ..names import resolve, snake_case, unknown_attribute
 from .base import Layer
 from .core import Activation, Dense, Flatten, Input, InputLayer
@@ -29,6 +31,11 @@ def get(identifier: object) -> Layer:
     """
     if isinstance(identifier, str | type):
         raise TypeError(f"a layer must be an object such as layers.Dense(10), got {identifier!r}.")
+    if not isinstance(identifier, Layer | Mapping):
+        raise TypeError(
+            f"a layer must be an object such as layers.Dense(10), got {cut(identifier)}. "
+            "Add layers one by one; models and lists are no layers."
+        )
     return resolve("layer", identifier, Layer, _KNOWN)
 
 

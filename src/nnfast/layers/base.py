@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from ..attributes import Guarded, refuse_ignored_methods
 from ..data import arrays
 from ..data.arrays import Floats
+from ..errors import cut
 from ..graph import Op
-from ..names import snake_case
+from ..names import checked_name, snake_case
 
 if TYPE_CHECKING:
     from .._core import Exclusive
@@ -107,7 +108,7 @@ class Layer(Guarded):
     def __init__(
         self, name: str | None = None, input_shape: Sequence[int] | None = None, trainable: bool = True
     ) -> None:
-        self._name = name or snake_case(type(self).__name__)
+        self._name = snake_case(type(self).__name__) if name is None else checked_name(name, "a layer")
         self._named_by_user = name is not None
         self._trainable = bool(trainable)
         self._tensors: list[Floats] = []  # the weights, where there are any yet
@@ -120,8 +121,7 @@ class Layer(Guarded):
 
     @name.setter
     def name(self, name: str) -> None:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"the name of a layer must be a string of at least one character, got {name!r}.")
+        checked_name(name, "a layer")
         with self._use():
             model = self._owner()
             if model is not None and any(layer.name == name for layer in model.layers if layer is not self):
@@ -270,6 +270,6 @@ def checked_shape(shape: object) -> Shape:
     sizes = list(shape) if isinstance(shape, Iterable) else []
     if not sizes or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
         raise ValueError(
-            f"input shape must be a tuple of sizes > 0, that of one sample without the batch, got {shape!r}."
+            f"input shape must be a tuple of sizes > 0, that of one sample without the batch, got {cut(shape)}."
         )
     return tuple(int(size) for size in sizes)

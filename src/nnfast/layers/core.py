@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import activations, initializers
 from ..data.arrays import Floats
+from ..errors import cut
 from ..graph import Op
 from ..names import serialize
 from .base import Layer, Setting, Shape
@@ -68,7 +69,7 @@ class Flatten(Layer):
 
 def _checked_units(units: object) -> int:
     if not isinstance(units, int | np.integer) or isinstance(units, bool) or units < 1:
-        raise ValueError(f"units must be a whole number > 0, got {units!r}.")
+        raise ValueError(f"units must be a whole number > 0, got {cut(units)}.")
     return int(units)
 
 
@@ -155,6 +156,10 @@ class Dense(_Activated):
         input_dim: int | None = None,
         trainable: bool = True,
     ) -> None:
+        if input_dim is not None and input_shape is not None:
+            raise ValueError(
+                f"input_dim={input_dim!r} and input_shape={input_shape!r} say the same. Leave one of them out."
+            )
         super().__init__(name, (input_dim,) if input_dim is not None else input_shape, trainable)
         self.units = _checked_units(units)
         self.activation = activations.get(activation)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..errors import cut
 from ..graph import Op
 from .base import Layer, Shape
 
@@ -61,13 +62,15 @@ class Dropout(Layer):
         trainable: bool = True,
     ) -> None:
         if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 <= rate <= 1:
-            raise ValueError(f"rate must be a number from 0 to 1, got {rate!r}.")
+            raise ValueError(f"rate must be a number from 0 to 1, got {cut(rate)}.")
         if noise_shape is not None:
             raise ValueError(
                 f"noise_shape must be None, as each unit of a row is dropped by itself, got {noise_shape!r}."
             )
-        if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64):
-            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}.")
+        if seed is not None and (
+            not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**64
+        ):
+            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {cut(seed)}.")
         super().__init__(name, input_shape, trainable)
         self.rate = float(rate)
         self.seed = None if seed is None else int(seed)

@@ -14,10 +14,12 @@ from .. import metrics as metrics_module
 from ..attributes import Guarded
 from ..callbacks import Logs
 from ..data import arrays
+from ..errors import cut
 from ..names import serialize, unknown_name
 from ..network import BACKENDS, Draft, Network
 from .counts import checked_total
 from .health import LastFinite
+from .last_layers import warn_of_last_layers
 from .rows import Data
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Compiled(Guarded):
     ) -> None:
         if backend not in BACKENDS:
             raise unknown_name("backend", str(backend), BACKENDS)
+        if not isinstance(model, Network):
+            raise TypeError(f"model must be a Sequential, got {cut(model)}.")
         self.optimizer = optimizers.get(optimizer)
         self.loss = losses.get(loss)
         self.metrics = tuple(metrics_module.get_all(metrics))
@@ -121,6 +125,7 @@ class Compiled(Guarded):
             return
         bound = metrics_module.bind(self.metrics, self.loss, *head)
         losses.warn_of_head(self.loss, *head)
+        warn_of_last_layers(self.loss, self.model._last_layers())
         self._rows = list(dict.fromkeys(bound))
         self._columns: list[tuple[str, Callable[[float], float], int]] = [("loss", float, 0)]
         for metric, row in zip(self.metrics, bound, strict=True):
@@ -164,6 +169,7 @@ class Compiled(Guarded):
         if y is None:
             raise ValueError(f"{prefix}y must be given, one target for each row of {prefix}x.")
         array = arrays.to_rows(x, f"{prefix}x")
+        model._check_kind(array, f"{prefix}x")
         shape = shape or model._shape_for(array)
         inputs = arrays.as_inputs(array, shape, f"{prefix}x")
         rows = len(inputs)
@@ -222,7 +228,9 @@ class Compiled(Guarded):
 
     @epoch.setter
     def epoch(self, value: int) -> None:
-        self._epoch = checked_total("epoch", value)
+        checked = checked_total("epoch", value)
+        with self.model._lock:
+            self._epoch = checked
 
     @property
     def epochs_shuffled(self) -> int:
@@ -231,7 +239,9 @@ class Compiled(Guarded):
 
     @epochs_shuffled.setter
     def epochs_shuffled(self, value: int) -> None:
-        self._epochs_shuffled = checked_total("epochs_shuffled", value)
+        checked = checked_total("epochs_shuffled", value)
+        with self.model._lock:
+            self._epochs_shuffled = checked
 
     @property
     def warns_of_dead_units(self) -> bool:
@@ -272,13 +282,12 @@ class Compiled(Guarded):
         """
         with self.model._lock:
             own = self.slots
-            if set(slots) != set(own):
-                raise ValueError(
-                    f"slots must be {sorted(own)}, those of rule {self._rule!r}, got {sorted(slots)}."
-                )
+            if not isinstance(slots, Mapping) or set(slots) != set(own):
+                given = sorted(map(str, slots)) if isinstance(slots, Mapping) else cut(slots)
+                raise ValueError(f"slots must be {sorted(own)}, those of rule {self._rule!r}, got {given}.")
             arrays.assign(
                 [tensor for name in own for tensor in own[name]],
-                [value for name in own for value in slots[name]],
+                [value for name in own for value in arrays.listed(slots[name], f"slots[{name!r}]")],
                 f"optimizer rule {self._rule!r}",
             )
 
@@ -288,7 +297,12 @@ class Compiled(Guarded):
 
     def set_state(self, state: Mapping[str, int]) -> None:
         """Put back what `state` gave."""
-        epoch, shuffled = (checked_total(name, state[name]) for name in ("epoch", "epochs_shuffled"))
+        names = ("epoch", "epochs_shuffled")
+        if not isinstance(state, Mapping) or not set(names) <= set(state):
+            raise ValueError(
+                f"state must be a dict with {' and '.join(names)}, as state() gives it, got {cut(state)}."
+            )
+        epoch, shuffled = (checked_total(name, state[name]) for name in names)
         with self.model._lock:
             self._epoch, self._epochs_shuffled = epoch, shuffled
 

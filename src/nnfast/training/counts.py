@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import cut
+
 BATCH_SIZE = 32
 LARGEST_TOTAL = 2**53
 """Of updates and epochs: no training gets there, and no arithmetic overflows."""
@@ -19,7 +21,7 @@ def checked_batch_size(batch_size: int | None) -> int:
 def check_count(name: str, value: object, least: int) -> int:
     """The value, if it is a whole number from `least` on."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}.")
+        raise ValueError(f"{name} must be a whole number >= {least}, got {cut(value)}.")
     return int(value)
 
 
@@ -27,5 +29,5 @@ def checked_total(name: str, value: int) -> int:
     """A number of epochs or updates, as a model file can hold it."""
     total = check_count(name, value, 0)
     if total > LARGEST_TOTAL:
-        raise ValueError(f"{name} must be at most 2**53, got {value!r}.")
+        raise ValueError(f"{name} must be at most 2**53, got {cut(value)}.")
     return total

@@ -28,10 +28,10 @@ class LastFinite:
     def __init__(self) -> None:
         self.params: arrays.Floats | None = None
         self._kernels: list[tuple[memoryview, memoryview]] | None = None  # of the network and of `params`
+        self._trained: list[bool] = []  # what of the network was trained when they were listed
 
     def begin(self, params: arrays.Floats) -> None:
         """A fit begins with these weights."""
-        self.forget_kernels()  # layers may have been frozen since the last one
         if _core.first_nonfinite(params) < 0:
             self.keep_finite(params)
 
@@ -43,7 +43,7 @@ class LastFinite:
             np.copyto(self.params, params)
 
     def forget_kernels(self) -> None:
-        """The network is another one, or trains others of its layers."""
+        """The network is another one."""
         self._kernels = None
 
     def kernel_unchanged(self, net: Net) -> bool:
@@ -56,14 +56,15 @@ class LastFinite:
         """
         if self.params is None:
             return False
-        if self._kernels is None:
+        if self._kernels is None or self._trained != net.trainable:
+            self._trained = net.trainable
             pairs = [
                 (now.data.cast("B").cast("I"), before.data.cast("B").cast("I"))
                 for now, before in zip(net.tensors, net.split(self.params), strict=True)
                 if now.ndim == 2
             ]
-            trained = [pair for pair, moves in zip(pairs, net.trainable, strict=True) if moves]
-            self._kernels = trained[1:] if len(pairs) > 1 and net.trainable[0] else trained
+            trained = [pair for pair, moves in zip(pairs, self._trained, strict=True) if moves]
+            self._kernels = trained[1:] if len(pairs) > 1 and self._trained[0] else trained
         return any(now == before for now, before in self._kernels)
 
 
@@ -123,8 +124,9 @@ def dead_units(model: Network, x: ArrayLike) -> dict[str, float]:
     {'dense': 0.5, 'dense_1': 0.0}
     """
     array = arrays.to_rows(x)
-    model._network(arrays.sample_shape(array))
-    inputs = arrays.as_inputs(array, model.sample_shape)
+    shape = model._shape_for(array)
+    inputs = arrays.as_inputs(array, shape)
+    model._network(shape)
     ops = [op for op in model._ops() if op.kind != "dropout"]  # which drops nothing here
     weights = iter(model.weights)
     tensors = [[next(weights) for _ in range(1 + op.use_bias)] if op.kind == "dense" else [] for op in ops]

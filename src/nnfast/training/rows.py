@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import arrays
+from ..errors import cut
 from ..losses import Loss
 from .counts import check_count
 
@@ -36,8 +37,10 @@ def stand_ins(
 
 def validation_epochs(frequency: int | Collection[int]) -> Callable[[int], bool]:
     """Whether to validate after an epoch, counted from 1."""
-    if isinstance(frequency, Collection):
-        return frequency.__contains__
+    if not isinstance(frequency, int | str) and isinstance(frequency, Collection):
+        return frozenset(
+            check_count("validation_freq: each epoch", epoch, 1) for epoch in frequency
+        ).__contains__
     every = check_count("validation_freq", frequency, 1)
     return lambda epoch: epoch % every == 0
 
@@ -52,11 +55,16 @@ def unpack(validation_data: object) -> tuple[Any, Any, Any]:
     return x, y, weight[0] if weight else None
 
 
+def check_share(share: object) -> None:
+    """Refuse what is no share of rows to validate on; 0 and None are none."""
+    if share is None or (isinstance(share, int | float | np.integer | np.floating) and 0 <= share < 1):
+        return
+    raise ValueError(f"validation_split must be between 0 and 1, got {cut(share)}.")
+
+
 def split(data: Data, share: float) -> tuple[Data, Data]:
     """All but the tail, and the tail."""
     rows = len(data.x)
-    if not 0 < share < 1:
-        raise ValueError(f"validation_split must be between 0 and 1, got {share!r}.")
     at = math.floor(rows * (1.0 - share))
     if at == 0:
         raise ValueError(

@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from ..callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list, progress
-from ..errors import NonFiniteError
+from ..errors import NonFiniteError, cut
 from . import batches
 from .compiled import Compiled
 from .counts import check_count, checked_batch_size
 from .health import check_weights, warn_of_dead_units
-from .rows import Data, split, stand_ins, unpack, validation_epochs
+from .rows import Data, check_share, split, stand_ins, unpack, validation_epochs
 
 if TYPE_CHECKING:
     from ..network import Run
@@ -160,7 +160,12 @@ class Trainer(Compiled):
         validates = validation_epochs(validation_freq)
         chosen = as_list(callbacks)
         if validation_batch_size is not None:
-            checked_batch_size(validation_batch_size)
+            check_count("validation_batch_size", validation_batch_size, 1)
+        check_share(validation_split)
+        if shuffle is not None and not isinstance(shuffle, bool | int | np.bool_):
+            raise ValueError(
+                f"shuffle must be True or False, got {cut(shuffle)}. For an order of your own: x[order]."
+            )
         with self.model._lock.fit():
             data, shape = self._data(x, y, sample_weight)
             validation = None
