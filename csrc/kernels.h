@@ -146,6 +146,7 @@ typedef struct nn_rule {
     void (*prepare)(nn_step *step, const double *hyper, int64_t t);
     /* Updates an area of w from its gradient g. clear: g is zero afterwards, else it is left as it is. */
     void (*update)(const nn_weights *w, float *g, nn_area area, const nn_step *step, bool clear);
+    double initial[NN_MAX_SLOTS]; /* what the slots begin with, unless compile is told otherwise */
 } nn_rule;
 
 /* A rule and its constants in this step. */
@@ -184,7 +185,7 @@ typedef struct nn_slice {
     nn_weights w; /* weights and slots (I, ldw), at column c0 */
     ptrdiff_t ldw;
     const float *b;   /* biases at column c0, or NULL */
-    uint64_t *active; /* one bit an input: its slots are not all zero; NULL: not known */
+    uint64_t *active; /* one bit an input: its slots are not all as they began; NULL: not known */
 } nn_slice;
 
 /* The gradients of a hidden ReLU layer of H outputs below an output layer of one, and their operands. */

@@ -50,10 +50,6 @@ static float weight_of(const float *weight, ptrdiff_t r) { return weight ? weigh
         }                                                                                 \
     }
 
-INLINE vec vsign(vec d) {
-    return vselect((ivec)(d > vzero()), vset(1.0f),
-                   vselect((ivec)(d < vzero()), vset(-1.0f), d)); /* 0 at 0, NaN at NaN */
-}
 INLINE vec vclip(vec a) {
     const vec low = vset(PROBABILITY_MIN), high = vset(PROBABILITY_MAX);
     a = vselect((ivec)(a < low), low, a);

@@ -49,6 +49,7 @@ void nn_net_compile(nn_net *net, const nn_compilation *compilation) {
     const nn_loss *loss = compilation->loss;
     const nn_op *last = &net->ops[net->count - 1];
     memcpy(net->weights.slots, compilation->slots, sizeof compilation->slots);
+    memcpy(net->initial, compilation->initial, sizeof compilation->initial);
     memcpy(net->metrics, compilation->metrics, sizeof compilation->metrics);
     net->metrics_count = compilation->metrics_count;
     net->loss = loss;

@@ -2,8 +2,9 @@
  *
  * Semantics are those of Keras 3. `prepare` makes the constants of a step in double (the powers of beta among
  * them) and rounds them once;
- * `<rule>_word` applies them. Rules never see the batch size. To add one, write the two and its row; then its
- * line in the reference and its public name in optimizers.py. */
+ * `<rule>_word` applies them. Slots begin with zeros unless the row says `initial`. Rules never see the batch
+ * size. To add one, write the two and its row; then its line in the reference and its class in optimizers/.
+ */
 
 #ifndef NN_OPTIMIZER_H
 #define NN_OPTIMIZER_H
@@ -103,6 +104,28 @@ RULE_LOOP(rmsprop_centered, 2)
 RULE_LOOP(rmsprop_momentum, 2)
 RULE_LOOP(rmsprop_centered_momentum, 3)
 
+/* Adagrad (Duchi, Hazan and Singer 2011): a += g^2; w -= lr g / sqrt(a + eps). hyper: learning_rate, epsilon
+ */
+static void adagrad_prepare(nn_step *step, const double *hyper, int64_t t) {
+    (void)t;
+    *step = (nn_step){{(float)hyper[0], (float)hyper[1]}};
+}
+INLINE vec adagrad_word(vec w, vec g, vec *slot, const vec *c) {
+    slot[0] = vfma(g, g, slot[0]);
+    return w - (c[0] * g) / vsqrt(slot[0] + c[1]);
+}
+RULE_LOOP(adagrad, 1)
+
+/* Adadelta (Zeiler 2012): a = rho a + (1-rho) g^2; d = sqrt(b + eps) / sqrt(a + eps) g; b = rho b + (1-rho)
+ * d^2; w -= lr d. hyper: learning_rate, rho, epsilon */
+INLINE vec adadelta_word(vec w, vec g, vec *slot, const vec *c) {
+    slot[0] = vfma(c[2], g * g, c[1] * slot[0]);
+    const vec d = (vsqrt(slot[1] + c[3]) * g) / vsqrt(slot[0] + c[3]);
+    slot[1] = vfma(c[2], d * d, c[1] * slot[1]);
+    return vfnma(c[0], d, w);
+}
+RULE_LOOP(adadelta, 2)
+
 /* Adam (Kingma and Ba 2015): m += (1-b1)(g-m); v += (1-b2)(g^2-v); w -= a m / (sqrt(v) + e) with a = lr
  * sqrt(1-b2^t)/(1-b1^t). "Uncorrected": e = eps, the epsilon hat of the paper's section 2, as in Keras.
  * "Corrected": eps is added to the corrected sqrt(v^) as in Algorithm 1; multiplied out that is e = eps
@@ -123,8 +146,129 @@ INLINE vec adam_word(vec w, vec g, vec *slot, const vec *c) {
 }
 RULE_LOOP(adam, 2)
 
+/* AMSGrad (Reddi, Kale and Kumar 2018): the root is that of the largest v so far. */
+INLINE vec adam_amsgrad_word(vec w, vec g, vec *slot, const vec *c) {
+    slot[0] = vfma(c[1], g - slot[0], slot[0]);
+    slot[1] = vfma(c[2], g * g - slot[1], slot[1]);
+    slot[2] = vmax(slot[2], slot[1]);
+    return w - (c[0] * slot[0]) / (vsqrt(slot[2]) + c[3]);
+}
+RULE_LOOP(adam_amsgrad, 3)
+
+/* AdamW (Loshchilov and Hutter 2019): w -= lr decay w, and then Adam's step. hyper: those of Adam,
+ * weight_decay */
+static void adamw_prepare(nn_step *step, const double *hyper, int64_t t) {
+    adam_prepare(step, hyper, t);
+    step->c[4] = (float)(hyper[0] * hyper[4]);
+}
+static void adamw_corrected_prepare(nn_step *step, const double *hyper, int64_t t) {
+    adam_corrected_prepare(step, hyper, t);
+    step->c[4] = (float)(hyper[0] * hyper[4]);
+}
+INLINE vec adamw_word(vec w, vec g, vec *slot, const vec *c) {
+    return adam_word(vfnma(c[4], w, w), g, slot, c);
+}
+INLINE vec adamw_amsgrad_word(vec w, vec g, vec *slot, const vec *c) {
+    return adam_amsgrad_word(vfnma(c[4], w, w), g, slot, c);
+}
+RULE_LOOP(adamw, 2)
+RULE_LOOP(adamw_amsgrad, 3)
+
+/* Adamax (Kingma and Ba 2015, section 7.1): m += (1-b1)(g-m); u = max(b2 u, |g|); w -= lr / (1-b1^t) m / (u +
+ * eps). hyper: those of Adam */
+static void adamax_prepare(nn_step *step, const double *hyper, int64_t t) {
+    const double rate = hyper[0] / (1.0 - pow(hyper[1], (double)t));
+    *step = (nn_step){{(float)rate, (float)(1.0 - hyper[1]), (float)hyper[2], (float)hyper[3]}};
+}
+INLINE vec adamax_word(vec w, vec g, vec *slot, const vec *c) {
+    slot[0] = vfma(c[1], g - slot[0], slot[0]);
+    slot[1] = vmax(c[2] * slot[1], vabs(g));
+    return w - (c[0] * slot[0]) / (slot[1] + c[3]);
+}
+RULE_LOOP(adamax, 2)
+
+/* Nadam (Dozat 2016): mu_t = b1 (1 - 0.96^t / 2), M_t = mu_1 ... mu_t; m and v as Adam's; w -= lr (mu_(t+1) m
+ * / (1-M_(t+1)) + (1-mu_t) g / (1-M_t)) / (sqrt(v / (1-b2^t)) + eps). hyper: those of Adam */
+static double nadam_momentum(const double *hyper, int64_t t) {
+    return hyper[1] * (1.0 - 0.5 * pow(0.96, (double)t));
+}
+/* M_t. Factors are multiplied only while 1 - M_t is still to change, some hundred for the usual b1, and while
+ * they are not yet b1 in double. */
+static double nadam_product(const double *hyper, int64_t t) {
+    double product = 1.0;
+    for (int64_t k = 1; k <= t; k++) {
+        if (product < 1e-20) return 0.0;
+        if (k > 900) return product * pow(hyper[1], (double)(t - k + 1));
+        product *= nadam_momentum(hyper, k);
+    }
+    return product;
+}
+static void nadam_prepare(nn_step *step, const double *hyper, int64_t t) {
+    const double now = nadam_momentum(hyper, t), next = nadam_momentum(hyper, t + 1),
+                 product = nadam_product(hyper, t), root = sqrt(1.0 - pow(hyper[2], (double)t)),
+                 rate = hyper[0] * root;
+    *step = (nn_step){{(float)(rate * next / (1.0 - product * next)), (float)(1.0 - hyper[1]),
+                       (float)(1.0 - hyper[2]), (float)(hyper[3] * root),
+                       (float)(rate * (1.0 - now) / (1.0 - product))}};
+}
+INLINE vec nadam_word(vec w, vec g, vec *slot, const vec *c) {
+    slot[0] = vfma(c[1], g - slot[0], slot[0]);
+    slot[1] = vfma(c[2], g * g - slot[1], slot[1]);
+    return w - vfma(c[4], g, c[0] * slot[0]) / (vsqrt(slot[1]) + c[3]);
+}
+RULE_LOOP(nadam, 2)
+
+/* Lion (Chen et al. 2023): w -= lr sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g. hyper: learning_rate, beta_1,
+ * beta_2 */
+static void lion_prepare(nn_step *step, const double *hyper, int64_t t) {
+    (void)t;
+    *step = (nn_step){{(float)hyper[0], (float)hyper[1], (float)(1.0 - hyper[1]), (float)hyper[2],
+                       (float)(1.0 - hyper[2])}};
+}
+INLINE vec lion_word(vec w, vec g, vec *slot, const vec *c) {
+    const vec direction = vsign(vfma(c[2], g, c[1] * slot[0]));
+    slot[0] = vfma(c[4], g, c[3] * slot[0]);
+    return vfnma(c[0], direction, w);
+}
+RULE_LOOP(lion, 1)
+
+/* FTRL-proximal (McMahan et al. 2013): n = a + g^2; z += g + 2 shrinkage w - (n^-p - a^-p) / lr w; a = n; w =
+ * (clip(z, -l1, l1) - z) / (n^-p / lr + 2 l2 + beta / lr). "ftrl" has p = -1/2. hyper: learning_rate, the
+ * strengths l1, l2 and shrinkage, beta[, p] */
+static void ftrl_prepare(nn_step *step, const double *hyper, int64_t t) {
+    (void)t;
+    *step = (nn_step){{(float)(1.0 / hyper[0]), (float)hyper[1],
+                       (float)(2.0 * hyper[2] + hyper[4] / hyper[0]), (float)(2.0 * hyper[3])}};
+}
+static void ftrl_power_prepare(nn_step *step, const double *hyper, int64_t t) {
+    ftrl_prepare(step, hyper, t);
+    step->c[4] = (float)-hyper[5];
+}
+/* x^p, x >= 0; 0^0 = 1. */
+INLINE vec vpower(vec x, vec p) { return vselect((ivec)(p == vzero()), vset(1.0f), vexp(p * vlog(x))); }
+INLINE vec ftrl_step(vec w, vec g, vec *slot, const vec *c, bool power) {
+    const vec before = slot[0], after = vfma(g, g, before);
+    const vec grown = power ? vpower(after, c[4]) : vsqrt(after);
+    const vec change = grown - (power ? vpower(before, c[4]) : vsqrt(before));
+    const vec z = slot[1] + vfnma(change * c[0], w, vfma(c[3], w, g));
+    slot[0] = after;
+    slot[1] = z;
+    const vec clipped = vselect((ivec)(z > c[1]), c[1], vselect((ivec)(z < -c[1]), -c[1], z));
+    return (clipped - z) / vfma(grown, c[0], c[2]);
+}
+INLINE vec ftrl_word(vec w, vec g, vec *slot, const vec *c) { return ftrl_step(w, g, slot, c, false); }
+INLINE vec ftrl_power_word(vec w, vec g, vec *slot, const vec *c) { return ftrl_step(w, g, slot, c, true); }
+RULE_LOOP(ftrl, 2)
+RULE_LOOP(ftrl_power, 2)
+
 #define HYPER_RMSPROP "learning_rate", "rho", "epsilon"
 #define HYPER_ADAM "learning_rate", "beta_1", "beta_2", "epsilon"
+#define HYPER_FTRL                                                               \
+    "learning_rate", "l1_regularization_strength", "l2_regularization_strength", \
+        "l2_shrinkage_regularization_strength", "beta"
+#define SLOTS_ADAM "momentum", "velocity"
+#define SLOTS_AMSGRAD SLOTS_ADAM, "velocity_hat"
+#define SLOTS_FTRL "accumulator", "linear"
 
 static const nn_rule rule_table[] = {
     {"sgd", {"learning_rate"}, {NULL}, FINISH_SGD, sgd_prepare, sgd_update},
@@ -149,8 +293,43 @@ static const nn_rule rule_table[] = {
      0,
      rmsprop_momentum_prepare,
      rmsprop_centered_momentum_update},
-    {"adam", {HYPER_ADAM}, {"momentum", "velocity"}, 0, adam_prepare, adam_update},
-    {"adam_corrected", {HYPER_ADAM}, {"momentum", "velocity"}, 0, adam_corrected_prepare, adam_update},
+    {"adagrad",
+     {"learning_rate", "epsilon"},
+     {"accumulator"},
+     0,
+     adagrad_prepare,
+     adagrad_update,
+     .initial = {0.1}},
+    {"adadelta",
+     {HYPER_RMSPROP},
+     {"accumulated_grad", "accumulated_delta_var"},
+     0,
+     rmsprop_prepare,
+     adadelta_update},
+    {"adam", {HYPER_ADAM}, {SLOTS_ADAM}, 0, adam_prepare, adam_update},
+    {"adam_corrected", {HYPER_ADAM}, {SLOTS_ADAM}, 0, adam_corrected_prepare, adam_update},
+    {"adam_amsgrad", {HYPER_ADAM}, {SLOTS_AMSGRAD}, 0, adam_prepare, adam_amsgrad_update},
+    {"adam_corrected_amsgrad", {HYPER_ADAM}, {SLOTS_AMSGRAD}, 0, adam_corrected_prepare, adam_amsgrad_update},
+    {"adamw", {HYPER_ADAM, "weight_decay"}, {SLOTS_ADAM}, 0, adamw_prepare, adamw_update},
+    {"adamw_corrected", {HYPER_ADAM, "weight_decay"}, {SLOTS_ADAM}, 0, adamw_corrected_prepare, adamw_update},
+    {"adamw_amsgrad", {HYPER_ADAM, "weight_decay"}, {SLOTS_AMSGRAD}, 0, adamw_prepare, adamw_amsgrad_update},
+    {"adamw_corrected_amsgrad",
+     {HYPER_ADAM, "weight_decay"},
+     {SLOTS_AMSGRAD},
+     0,
+     adamw_corrected_prepare,
+     adamw_amsgrad_update},
+    {"adamax", {HYPER_ADAM}, {"momentum", "norm"}, 0, adamax_prepare, adamax_update},
+    {"nadam", {HYPER_ADAM}, {SLOTS_ADAM}, 0, nadam_prepare, nadam_update},
+    {"lion", {"learning_rate", "beta_1", "beta_2"}, {"momentum"}, 0, lion_prepare, lion_update},
+    {"ftrl", {HYPER_FTRL}, {SLOTS_FTRL}, 0, ftrl_prepare, ftrl_update, .initial = {0.1}},
+    {"ftrl_power",
+     {HYPER_FTRL, "learning_rate_power"},
+     {SLOTS_FTRL},
+     0,
+     ftrl_power_prepare,
+     ftrl_power_update,
+     .initial = {0.1}},
     {.name = NULL},
 };
 

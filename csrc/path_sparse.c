@@ -87,16 +87,16 @@ static void copy_slice(const nn_worker *w, bool back) {
     }
 }
 
-/* Marks the inputs whose slots are not all zero in a worker's slice. */
+/* Marks the inputs whose slots are not all what they began with, in a worker's slice. */
 static void find_active(nn_worker *w) {
     const ptrdiff_t inputs = w->plan->ops[0].dense.I;
     const nn_slice *slice = &w->slice;
     memset(slice->active, 0, (size_t)(inputs + 63) / 64 * sizeof *slice->active);
     for (int s = 0; s < NN_MAX_SLOTS && slice->w.slots[s]; s++) {
         for (ptrdiff_t i = 0; i < inputs; i++) {
-            const float *row = slice->w.slots[s] + i * slice->ldw;
+            const float *row = slice->w.slots[s] + i * slice->ldw, initial = w->net->initial[s];
             ptrdiff_t o = 0;
-            while (o < slice->n && row[o] == 0.0f) o++;
+            while (o < slice->n && row[o] == initial) o++;
             if (o < slice->n) slice->active[i / 64] |= (uint64_t)1 << i % 64;
         }
     }

@@ -261,16 +261,23 @@ static bool renew_transposes(const nn_run *run) {
 }
 
 /* Whether the rule leaves a weight as it is that has no gradient and never had one. Found by trying, as it
- * depends on the hyper-parameters. */
+ * depends on the hyper-parameters; at a rate so high that what it multiplies must be zero, as the rate may
+ * change from step to step. */
 static bool rule_idles(const nn_net *net, const double *hyper) {
-    const float before[2] = {1.0f, -0.0f}, none[NN_MAX_SLOTS][2] = {{0.0f}};
-    float w[2] = {1.0f, -0.0f}, g[2] = {0.0f, 0.0f}, zero[NN_MAX_SLOTS][2] = {{0.0f}};
+    const float before[2] = {1.0f, -0.0f};
+    float w[2] = {1.0f, -0.0f}, g[2] = {0.0f, 0.0f}, slots[NN_MAX_SLOTS][2], initial[NN_MAX_SLOTS][2];
+    double trial[NN_MAX_HYPER] = {0.0};
     nn_weights weights = {.w = w};
     nn_step step;
-    for (int s = 0; s < NN_MAX_SLOTS; s++) weights.slots[s] = zero[s];
-    net->rule->prepare(&step, hyper, net->step + 1);
+    for (int s = 0; s < NN_MAX_SLOTS; s++) {
+        slots[s][0] = slots[s][1] = initial[s][0] = initial[s][1] = net->initial[s];
+        weights.slots[s] = slots[s];
+    }
+    for (int h = 0; h < NN_MAX_HYPER && net->rule->hyper[h]; h++) trial[h] = hyper[h];
+    trial[0] = 1e30;
+    net->rule->prepare(&step, trial, net->step + 1);
     net->rule->update(&weights, g, (nn_area){.rows = 1, .n = 2, .ldw = 2, .ldg = 2}, &step, false);
-    return !memcmp(w, before, sizeof w) && !memcmp(zero, none, sizeof none);
+    return !memcmp(w, before, sizeof w) && !memcmp(slots, initial, sizeof slots);
 }
 
 /* Rows [start, stop) of the order, by one worker or by many; the tuner learns what they took. */

@@ -251,6 +251,11 @@ INLINE vec vabs(vec a) { return (vec)((ivec)a & 0x7fffffff); }
 /* The larger of two words; b where either is NaN. */
 INLINE vec vmax(vec a, vec b) { return vselect((ivec)(a > b), a, b); }
 
+/* 1, -1, or a itself, which is 0 or NaN. */
+INLINE vec vsign(vec a) {
+    return vselect((ivec)(a > vzero()), vset(1.0f), vselect((ivec)(a < vzero()), vset(-1.0f), a));
+}
+
 /* A word, whole or partial: kernels call these with a constant `part`, so that the choice costs nothing. */
 INLINE vec vload_part(const float *p, int part, vmask tail) { return part ? vload_tail(p, tail) : vload(p); }
 INLINE void vstore_part(float *p, vec v, int part, vmask tail) {

@@ -9,9 +9,33 @@ import numpy as np
 
 from nnfast import reference
 
-USUAL = {"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}
+USUAL = {
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "rho": 0.9,
+    "epsilon": 1e-7,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "weight_decay": 0.004,
+    "l1_regularization_strength": 0.0,
+    "l2_regularization_strength": 0.0,
+    "l2_shrinkage_regularization_strength": 0.0,
+    "beta": 0.0,
+    "learning_rate_power": -0.4,
+}
 
-TELLING = {**USUAL, "learning_rate": 0.125, "momentum": 0.7, "rho": 0.8, "epsilon": 1e-3}
+TELLING = {
+    **USUAL,
+    "learning_rate": 0.125,
+    "momentum": 0.7,
+    "rho": 0.8,
+    "epsilon": 1e-3,
+    "weight_decay": 0.06,
+    "l1_regularization_strength": 0.05,
+    "l2_regularization_strength": 0.15,
+    "l2_shrinkage_regularization_strength": 0.025,
+    "beta": 0.35,
+}
 """No two are alike, and epsilon is large enough for its place in the formula to show."""
 
 
@@ -26,8 +50,17 @@ def calm(rule: str) -> list[float]:
     return hyper(
         rule,
         learning_rate=0.01 if rule == "sgd" else 0.001,
-        epsilon=1e-3 if rule.startswith("rmsprop") else 1e-7,
+        epsilon=1e-3 if rule in ("adadelta", "adamax") or rule.startswith("rmsprop") else 1e-7,
     )
+
+
+BRISK = {"adagrad": 0.5, "adadelta": 5.0, "ftrl": 0.5, "ftrl_power": 0.5}
+"""Rates at which a rule learns a small task in some hundred steps; 0.02 for all others."""
+
+
+def fresh_slots(rule: str, like: np.ndarray) -> list[np.ndarray]:
+    """The slots of weights like these before the first step."""
+    return [np.full_like(like, value) for value in reference.RULES[rule].initial]
 
 
 def targets_for(loss: str, rng: np.random.Generator, rows: int, outputs: int) -> np.ndarray:

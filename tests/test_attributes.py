@@ -87,6 +87,11 @@ SPECIAL: dict[str, Callable[[nn.Sequential], object]] = {
     "Adam": lambda model: model.optimizer,
     "SGD": lambda model: recompiled(model, optimizers.SGD(0.1, momentum=0.5)).optimizer,
     "RMSprop": lambda model: recompiled(model, optimizers.RMSprop(momentum=0.5)).optimizer,
+    **{
+        cls.__name__: lambda model, cls=cls: recompiled(model, cls()).optimizer
+        for cls in optimizers.KNOWN.values()
+        if cls not in (optimizers.Adam, optimizers.SGD, optimizers.RMSprop)
+    },
     "InputLayer": lambda model: layers.Input((3,)),
     "Layer": lambda model: layers.Layer(),
     "LearningRateScheduler": lambda model: callbacks.LearningRateScheduler(lambda epoch: 0.1),
@@ -110,6 +115,7 @@ UNKNOWN = ["kernel_regularizer", "lr", "clipnorm", "weight_decay", "dropout", "f
 VALUES = [None, False, 3, 0.25, "linear", "other", [], np.zeros(2), len]
 OF_OPTIMIZERS: dict[str, list[object]] = {  # others are refused by their range
     **{key: [0.25] for key in ("momentum", "rho", "epsilon", "beta_1", "beta_2", "learning_rate")},
+    "learning_rate_power": [-0.25],
     "epsilon_form": ["uncorrected", "corrected"],
 }
 
@@ -591,7 +597,7 @@ class Step(optimizers.SGD):
 
 class Ruleless(optimizers.Optimizer):
     def __init__(self):
-        super().__init__(0.1, None)
+        super().__init__(0.1, {})
 
 
 class Huber(losses.Loss):

@@ -106,7 +106,7 @@ def test_the_path_is_that_of_the_engine(optimizer: optimizers.Optimizer, x0: Any
         lambda x: np.sum(curvature * x * x) / 2, x0, lambda x: curvature * x, optimizer, tol=0, max_iter=50
     )
     x = np.array(x0, np.float32)
-    slots = [np.zeros_like(x) for _ in _core.RULES[optimizer.rule][1]]
+    slots = [np.full_like(x, value) for value in optimizer.initial_slots()]
     for t in range(1, 51):
         g = path.gradients[t - 1].astype(np.float32)
         _core.update(x, np.asarray(g), slots, optimizer.rule, optimizer.hyper(), t)

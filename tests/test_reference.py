@@ -21,7 +21,7 @@ from nnfast.graph import Op
 from nnfast.reference import net as reference_net
 from nnfast.reference import run as reference_run
 
-from .hyper import TELLING, hyper, outputs_for
+from .hyper import BRISK, TELLING, fresh_slots, hyper, outputs_for
 from .ops import activation as alone
 from .ops import dense
 from .tolerances import (
@@ -85,7 +85,7 @@ def targets_for(loss: str, rng: np.random.Generator, rows: int, outputs: int) ->
 def test_tables_agree_with_the_engine() -> None:
     assert {name: row.parameter for name, row in reference.ACTIVATIONS.items()} == _core.ACTIVATIONS
     assert {name: row.link for name, row in reference.LOSSES.items()} == _core.LOSSES
-    assert {name: (row.hyper, row.slots) for name, row in reference.RULES.items()} == _core.RULES
+    assert {name: (row.hyper, row.slots, row.initial) for name, row in reference.RULES.items()} == _core.RULES
     assert tuple(reference.METRICS) == _core.METRICS
 
 
@@ -346,8 +346,11 @@ def test_logits_are_neither_clipped_nor_overflowing(loss: str) -> None:
 
 
 def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> float:
-    """One weight, after `update_step` in Keras' SGD, RMSprop and Adam, and Algorithm 8 of the thesis."""
+    """One weight, after `update_step` in Keras' optimizers, and Algorithm 8 of the thesis."""
     lr, epsilon, mu, rho = (TELLING[name] for name in ("learning_rate", "epsilon", "momentum", "rho"))
+    if rule.startswith("adamw"):
+        w -= w * TELLING["weight_decay"] * lr
+        rule = rule.replace("adamw", "adam")
     if rule == "sgd":
         return w - lr * g
     if rule in ("momentum", "nesterov"):
@@ -364,23 +367,67 @@ def textbook(rule: str, w: float, slots: dict[str, float], g: float, t: int) -> 
             return w - increment
         slots["momentum"] = mu * slots["momentum"] + increment
         return w - slots["momentum"]
+    if rule == "adagrad":
+        slots["accumulator"] += g**2
+        return w - lr * g / math.sqrt(slots["accumulator"] + epsilon)
+    if rule == "adadelta":
+        slots["accumulated_grad"] = rho * slots["accumulated_grad"] + (1 - rho) * g**2
+        before = slots["accumulated_delta_var"]
+        delta = -math.sqrt(before + epsilon) * g / math.sqrt(slots["accumulated_grad"] + epsilon)
+        slots["accumulated_delta_var"] = rho * before + (1 - rho) * delta**2
+        return w + lr * delta
+    if rule.startswith("ftrl"):
+        return textbook_ftrl(-0.5 if rule == "ftrl" else TELLING["learning_rate_power"], w, slots, g)
     b1, b2 = TELLING["beta_1"], TELLING["beta_2"]
+    if rule == "lion":
+        before = slots["momentum"]
+        slots["momentum"] = b2 * before + (1 - b2) * g
+        return w - lr * math.copysign(1.0, b1 * before + (1 - b1) * g)
     slots["momentum"] = b1 * slots["momentum"] + (1 - b1) * g
+    if rule == "adamax":
+        slots["norm"] = max(b2 * slots["norm"], abs(g))
+        return w - lr * slots["momentum"] / ((1 - b1**t) * (slots["norm"] + epsilon))
     slots["velocity"] = b2 * slots["velocity"] + (1 - b2) * g**2
+    largest = slots["velocity"]
+    if rule.endswith("_amsgrad"):
+        largest = slots["velocity_hat"] = max(slots["velocity_hat"], slots["velocity"])
+        rule = rule.removesuffix("_amsgrad")
     if rule == "adam_corrected":
-        m, v = slots["momentum"] / (1 - b1**t), slots["velocity"] / (1 - b2**t)
+        m, v = slots["momentum"] / (1 - b1**t), largest / (1 - b2**t)
         return w - lr * m / (math.sqrt(v) + epsilon)
+    if rule == "nadam":
+        u = [b1 * (1 - 0.5 * 0.96**k) for k in range(1, t + 2)]
+        m = u[t] * slots["momentum"] / (1 - math.prod(u)) + (1 - u[t - 1]) * g / (1 - math.prod(u[:t]))
+        return w - lr * m / (math.sqrt(largest / (1 - b2**t)) + epsilon)
     assert rule == "adam", f"write the textbook form of {rule}"
     rate = lr * math.sqrt(1 - b2**t) / (1 - b1**t)
-    return w - rate * slots["momentum"] / (math.sqrt(slots["velocity"]) + epsilon)
+    return w - rate * slots["momentum"] / (math.sqrt(largest) + epsilon)
+
+
+def textbook_ftrl(power: float, w: float, slots: dict[str, float], g: float) -> float:
+    lr, l1, l2, shrinkage, beta = (
+        TELLING[name]
+        for name in (
+            "learning_rate",
+            "l1_regularization_strength",
+            "l2_regularization_strength",
+            "l2_shrinkage_regularization_strength",
+            "beta",
+        )
+    )
+    before = slots["accumulator"]
+    after = slots["accumulator"] = before + g**2
+    slots["linear"] += g + 2 * shrinkage * w - (after**-power - before**-power) / lr * w
+    quadratic = after**-power / lr + 2 * (l2 + beta / (2 * lr))
+    return (min(max(slots["linear"], -l1), l1) - slots["linear"]) / quadratic
 
 
 @pytest.mark.parametrize("rule", reference.RULES)
 def test_rule(rng: np.random.Generator, rule: str) -> None:
-    slot_names = reference.RULES[rule].slots
+    slot_names, initial = reference.RULES[rule].slots, reference.RULES[rule].initial
     w = rng.standard_normal((2, 3))
-    slots = [np.zeros_like(w) for _ in slot_names]
-    expected = [(value, dict.fromkeys(slot_names, 0.0)) for value in w.ravel().tolist()]
+    slots = fresh_slots(rule, w)
+    expected = [(value, dict(zip(slot_names, initial, strict=True))) for value in w.ravel().tolist()]
     start = w.copy()
     for step in range(1, 101):
         g = rng.standard_normal(w.shape) * 10.0 ** rng.integers(-4, 2)
@@ -406,7 +453,7 @@ def test_named_updates_are_rows_of_the_table(rng: np.random.Generator) -> None:
         return arrays
 
     def by_rule(rule: str, hyper: tuple[float, ...]) -> list[Array]:
-        arrays = [w.copy(), *(np.zeros_like(w) for _ in reference.RULES[rule].slots)]
+        arrays = [w.copy(), *fresh_slots(rule, w)]
         reference.update(arrays[0], g, arrays[1:], rule, hyper, 1)
         return arrays
 
@@ -453,19 +500,27 @@ def keras() -> ModuleType:
     return pytest.importorskip("keras", exc_type=ImportError)
 
 
-@pytest.mark.parametrize("rule", [rule for rule in reference.RULES if rule != "adam_corrected"])
+KERAS_CLASSES = {
+    "rmsprop": "RMSprop",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "ftrl": "Ftrl",
+    "momentum": "SGD",
+    "nesterov": "SGD",
+    "sgd": "SGD",
+}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in reference.RULES if "corrected" not in rule])
 def test_rule_follows_keras(keras: ModuleType, rng: np.random.Generator, rule: str) -> None:
-    keys, slot_names, _ = reference.RULES[rule]
-    arguments = {name: TELLING[name] for name in keys}
-    if rule.startswith("rmsprop"):
-        optimizer = keras.optimizers.RMSprop(**arguments, centered="centered" in rule)
-    elif rule == "adam":
-        optimizer = keras.optimizers.Adam(**arguments)
-    else:
-        optimizer = keras.optimizers.SGD(**arguments, nesterov=rule == "nesterov")
+    arguments = {name: TELLING[name] for name in reference.RULES[rule].hyper}
+    words = rule.split("_")
+    choices = {word: True for word in ("centered", "nesterov", "amsgrad") if word in words}
+    cls = getattr(keras.optimizers, KERAS_CLASSES.get(words[0], words[0].capitalize()))
+    optimizer = cls(**arguments, **choices)
     w = rng.standard_normal((3, 2))
     variable = keras.Variable(w, dtype="float64")
-    slots = [np.zeros_like(w) for _ in slot_names]
+    slots = fresh_slots(rule, w)
     for step in range(1, 31):
         g = rng.standard_normal(w.shape)
         optimizer.apply([keras.ops.convert_to_tensor(g, dtype="float64")], [variable])
@@ -505,11 +560,11 @@ def test_dense_kernels_are_the_sums_they_stand_for(rng: np.random.Generator) -> 
 def test_backward_update_is_backward_then_update(rng: np.random.Generator, rule: str) -> None:
     x, w, b, dz = (rng.standard_normal(shape) for shape in ((4, 3), (3, 2), (2,), (4, 2)))
     values = hyper(rule, TELLING)
-    slots = [(np.zeros_like(w), np.zeros_like(b)) for _ in reference.RULES[rule].slots]
+    slots = list(zip(fresh_slots(rule, w), fresh_slots(rule, b), strict=True))
     expected_w, expected_b = w.copy(), b.copy()
     dw, db, expected_dx = reference.dense_backward(dz, x, w)
-    reference.update(expected_w, dw, [np.zeros_like(w) for _ in slots], rule, values, 1)
-    reference.update(expected_b, db, [np.zeros_like(b) for _ in slots], rule, values, 1)
+    reference.update(expected_w, dw, fresh_slots(rule, w), rule, values, 1)
+    reference.update(expected_b, db, fresh_slots(rule, b), rule, values, 1)
     dx = reference.dense_backward_update(w, b, dz, x, rule, values, slots, 1)
     for actual, expected in ((dx, expected_dx), (w, expected_w), (b, expected_b)):
         assert np.array_equal(actual, expected)
@@ -597,10 +652,8 @@ def test_epochs_are_those_of_the_textbook(rule: str, batch_size: int) -> None:
     loss, accuracy = "sparse_categorical_crossentropy", "sparse_categorical_accuracy"
     net = make_net(2, CLASSIFIER, loss, rule, metrics=(accuracy,))
     parameters = dict(zip(("w1", "b1", "w2", "b2"), (t.copy() for t in net.tensors), strict=True))
-    states = {
-        name: [dict.fromkeys(reference.RULES[rule].slots, 0.0) for _ in value.ravel()]
-        for name, value in parameters.items()
-    }
+    first = dict(zip(reference.RULES[rule].slots, reference.RULES[rule].initial, strict=True))
+    states = {name: [dict(first) for _ in value.ravel()] for name, value in parameters.items()}
     steps = 0
 
     def update(gradient: dict[str, Array]) -> None:
@@ -629,7 +682,13 @@ def test_training_learns(rule: str, dtype: type) -> None:
     x, labels, _ = classification(90)
     x = x.astype(dtype)
     net = make_net(2, CLASSIFIER, "sparse_categorical_crossentropy", rule, dtype=dtype)
-    values = hyper(rule, TELLING, learning_rate=0.02)
+    values = hyper(
+        rule,
+        TELLING,
+        learning_rate=BRISK.get(rule, 0.02),
+        l1_regularization_strength=0.0,
+        l2_regularization_strength=0.0,
+    )
     history = []
     for _ in range(60):
         totals = np.zeros(1)

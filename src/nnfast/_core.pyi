@@ -21,8 +21,8 @@ SCHEDULES: tuple[str, ...]
 OP_KINDS: tuple[str, ...]
 PATHS: dict[str, str]
 """Fast path -> what it does."""
-RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
-"""Update rule -> names of its hyperparameters, names of its slots."""
+RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[float, ...]]]
+"""Update rule -> names of its hyperparameters, names of its slots, what the slots begin with by default."""
 
 def available_instruction_sets() -> tuple[str, ...]: ...
 def instruction_set() -> str: ...
@@ -116,7 +116,15 @@ class Net:
         """Writable views: kernel (I,O), bias (O,) of each op with weights."""
     def split(self, flat: Float32) -> list[Float32]:
         """The same views of any flat array of the size of `params`."""
-    def compile(self, loss: str, from_logits: bool, rule: str, metrics: Sequence[str]) -> None: ...
+    def compile(
+        self,
+        loss: str,
+        from_logits: bool,
+        rule: str,
+        metrics: Sequence[str],
+        initial: Sequence[float] | None = None,
+    ) -> None:
+        """`initial`: what each slot begins with; None: the rule's own values."""
     @property
     def slots(self) -> tuple[Float32, ...]:
         """Views of the slots of this `compile`; after the next one they are nobody's, and still memory."""

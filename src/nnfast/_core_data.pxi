@@ -2,17 +2,20 @@
 
 
 cdef class Memory:
-    """Zeroed floats of the engine, which live as long as the network or any view of them."""
+    """Floats of the engine, zeros unless given, which live as long as the network or any view of them."""
     cdef float *floats
 
-    def __cinit__(self, Py_ssize_t size):
+    def __cinit__(self, Py_ssize_t size, float value=0.0):
         self.floats = <float *> nn_alloc(size * sizeof(float))
         if self.floats == NULL:
             raise MemoryError(f"no memory for {size} floats")
-        cdef Py_ssize_t at, piece = 1 << 22
+        cdef Py_ssize_t i, at, piece = 1 << 22
         for at in range(0, size, piece):  # pages are made now, where a signal gets through, and not within a step
             with nogil:
                 memset(self.floats + at, 0, min(piece, size - at) * sizeof(float))
+                if value != 0.0:
+                    for i in range(at, min(at + piece, size)):
+                        self.floats[i] = value
             PyErr_CheckSignals()
 
     def __dealloc__(self):

@@ -40,6 +40,7 @@ cdef extern from "kernels.h" nogil:
         const char *slots[NN_MAX_SLOTS + 1]
         void (*prepare)(nn_step *, const double *, int64_t) noexcept nogil
         void (*update)(const nn_weights *, float *, nn_area, const nn_step *, cbool) noexcept nogil
+        double initial[NN_MAX_SLOTS]
     ctypedef struct nn_update:
         const nn_rule *rule
         const nn_step *step
@@ -126,6 +127,7 @@ cdef extern from "net.h" nogil:
         cbool from_logits
         const nn_rule *rule
         float *slots[NN_MAX_SLOTS]
+        float initial[NN_MAX_SLOTS]
         const nn_metric *metrics[NN_MAX_METRICS]
         ptrdiff_t metrics_count
     ctypedef int (*nn_poll)(void *, int64_t) noexcept

@@ -110,10 +110,9 @@ cdef class Net:
                     result.append(view(flat, memory + op.b, op.outputs, -1))
         return result
 
-    def compile(self, loss, from_logits, rule, metrics):
+    def compile(self, loss, from_logits, rule, metrics, initial=None):
         cdef nn_compilation wanted
         cdef Py_ssize_t m, s
-        cdef Memory memory
         self.require_idle("compile")
         wanted.loss = &self.kernels.losses[row_id(loss_ids, loss, "loss")]
         wanted.from_logits = from_logits
@@ -124,9 +123,13 @@ cdef class Net:
         wanted.metrics_count = len(new_metrics)
         for m in range(len(new_metrics)):
             wanted.metrics[m] = &self.kernels.metrics[row_id(metric_ids, new_metrics[m], "metrics")]
-        cdef list new_memory = [Memory(self.net.size) for _ in names(<const char *const *> wanted.rule.slots)]
+        cdef tuple own = RULES[rule][2], values = own if initial is None else tuple(initial)
+        if len(values) != len(own) or not np.isfinite(np.array(values, dtype=np.float32)).all():
+            raise ValueError(f"initial: expected None or a finite float32 for each slot ({', '.join(RULES[rule][1]) or 'none'}), received {initial!r}")
+        cdef list new_memory = [Memory(self.net.size, value) for value in values]
         for s in range(NN_MAX_SLOTS):
-            wanted.slots[s] = (<Memory> new_memory[s]).floats if s < len(new_memory) else NULL
+            wanted.slots[s] = (<Memory> new_memory[s]).floats if s < len(values) else NULL
+            wanted.initial[s] = values[s] if s < len(values) else 0.0
         nn_net_compile(self.net, &wanted)
         self.slot_memory = new_memory
         self.loss = wanted.loss

@@ -126,8 +126,10 @@ cdef tuple names(const char *const *row):
 cdef dict read_rules():
     cdef dict table = {}
     cdef const nn_rule *row = kernels.rules
+    cdef Py_ssize_t s
     while row.name != NULL:
-        table[(<bytes> row.name).decode()] = (names(<const char *const *> row.hyper), names(<const char *const *> row.slots))
+        slots = names(<const char *const *> row.slots)
+        table[(<bytes> row.name).decode()] = (names(<const char *const *> row.hyper), slots, tuple([row.initial[s] for s in range(len(slots))]))
         row += 1
     return table
 

@@ -273,7 +273,7 @@ def minimize(
         raise ValueError(f"max_iter must be a whole number > 0, got {max_iter!r}.")
 
     x = start.copy()
-    slots = [np.zeros_like(x) for _ in reference.RULES[optimizer.rule].slots]
+    slots = [np.full_like(x, value) for value in optimizer.initial_slots()]
     path = _Path(objective)
     while True:
         path.visit(x)

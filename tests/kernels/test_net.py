@@ -11,7 +11,7 @@ import pytest
 from nnfast import _core, kernels, reference
 from nnfast.errors import NonFiniteError
 
-from ..hyper import as_double, calm, targets_for
+from ..hyper import as_double, calm, fresh_slots, targets_for
 from ..ops import activation, dense
 from ..tolerances import TRAJECTORY_RTOL
 from .helpers import compressed, floats, same_bits
@@ -757,7 +757,7 @@ def test_a_deep_net_has_the_bits_of_single_kernels(
 
     def kernel_steps() -> list[np.ndarray]:
         tensors = [value.copy() for value in start]
-        slots = [[np.zeros_like(value) for _ in _core.RULES[rule][1]] for value in start]
+        slots = [fresh_slots(rule, value) for value in start]
         for step in (1, 2, 3):
             outputs = [x]
             for w, b, f in zip(tensors[::2], tensors[1::2], activations, strict=True):

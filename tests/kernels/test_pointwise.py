@@ -9,7 +9,7 @@ import pytest
 
 from nnfast import _core, kernels, reference
 
-from ..hyper import as_double, hyper, outputs_for, targets_for
+from ..hyper import as_double, fresh_slots, hyper, outputs_for, targets_for
 from ..tolerances import KERNEL_RTOL, POINTWISE_ATOL, POINTWISE_RTOL
 from .helpers import Guarded, floats, same_bits
 
@@ -109,7 +109,7 @@ def test_rule(isa: str, rng: np.random.Generator, rule: str, n: int) -> None:
     values = hyper(rule)
     room = Guarded()
     w = room.copy(floats(rng, n))
-    slots = [room.copy(np.zeros(n, np.float32)) for _ in _core.RULES[rule][1]]
+    slots = [room.copy(slot) for slot in fresh_slots(rule, w)]
     exact_w, exact_slots = w.astype(np.float64), [s.astype(np.float64) for s in slots]
     for step in range(1, 6):
         g = floats(rng, n)
@@ -178,10 +178,10 @@ def test_same_bits_on_every_set(on_each_set, rng: np.random.Generator) -> None:
                     )
                 )
             )
-    for rule, (_, slots) in _core.RULES.items():
+    for rule in _core.RULES:
 
-        def run(rule: str = rule, slots: tuple[str, ...] = slots) -> list[np.ndarray]:
-            w, state = z.copy(), [np.zeros_like(z) for _ in slots]
+        def run(rule: str = rule) -> list[np.ndarray]:
+            w, state = z.copy(), fresh_slots(rule, z)
             for step in (1, 2, 3):
                 kernels.update(w, da, state, rule, hyper(rule), step)
             return [w, *state]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .. import _core, info
+from .. import _core, info, optimizers
 from ..version import __version__
 from . import compare, predict, train
 from .tables import DATASETS, SCALINGS, TASKS
@@ -99,7 +99,7 @@ def _add_train(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_data_and_net(parser)
-    parser.add_argument("--optimizer", default="adam", help="sgd, rmsprop or adam")
+    parser.add_argument("--optimizer", default="adam", help=f"one of {', '.join(optimizers.KNOWN)}")
     parser.add_argument("--learning-rate", type=_positive(float), help="by default the optimizer's")
     parser.add_argument("--batch-size", type=_positive(int), default=32)
     parser.add_argument(
@@ -124,7 +124,11 @@ def _add_compare(commands: Any) -> None:
     )
     _add_data_and_net(parser)
     parser.add_argument(
-        "--optimizers", nargs="+", default=["sgd", "adam"], metavar="NAME", help="sgd, rmsprop or adam"
+        "--optimizers",
+        nargs="+",
+        default=["sgd", "adam"],
+        metavar="NAME",
+        help=f"one of {', '.join(optimizers.KNOWN)}",
     )
     parser.add_argument(
         "--learning-rates",

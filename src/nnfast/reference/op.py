@@ -117,8 +117,16 @@ class Ops:
             at += size
         return parts
 
-    def compile(self, loss: str, from_logits: bool, rule: str, metrics: Sequence[str]) -> None:
-        """Choose what `train` and `evaluate` do, with slots of zeros and no steps made.
+    def compile(
+        self,
+        loss: str,
+        from_logits: bool,
+        rule: str,
+        metrics: Sequence[str],
+        initial: Sequence[float] | None = None,
+    ) -> None:
+        """Choose what `train` and `evaluate` do, with slots of `initial` values (None: the rule's own) and no
+        steps made.
 
         A loss whose link is the last activation (softmax; sigmoid of slope 1) is computed from the logits;
         with `from_logits` it takes the outputs for logits. Predictions and metrics are those of the outputs.
@@ -133,7 +141,13 @@ class Ops:
         by_default = last.activation.parameter in (None, last.op.parameter)
         self._from_logits = from_logits and loss_row.from_logits is not None
         self._linked = not from_logits and last.op.activation == loss_row.link and by_default
-        self.slots = tuple([np.zeros_like(self.params) for _ in rule_row.slots])
+        values = rule_row.initial if initial is None else tuple(initial)
+        if len(values) != len(rule_row.slots) or not np.isfinite(np.array(values, np.float32)).all():
+            names = ", ".join(rule_row.slots) or "none"
+            raise ValueError(
+                f"initial: expected None or a finite float32 for each slot ({names}), received {initial!r}"
+            )
+        self.slots = tuple([np.full_like(self.params, value) for value in values])
         self.step = 0
         self._compiled += 1
 

@@ -114,7 +114,8 @@ class Compiled(Guarded):
     def _compile(self, draft: Draft) -> None:
         self._bind(draft.head)
         rule = self.optimizer.rule
-        draft.net.compile(self.loss.name, self.loss.from_logits, rule, self._rows)
+        initial = self.optimizer.initial_slots()
+        draft.net.compile(self.loss.name, self.loss.from_logits, rule, self._rows, initial)
         self._net, self._rule, self._params = draft.net, rule, draft.net.params
         self._last_finite.forget_kernels()
 
@@ -208,8 +209,8 @@ class Compiled(Guarded):
         with self.model._lock:
             net = self._network()
             np.copyto(self._params, self._last_finite.params)
-            for slot in net.slots:
-                slot.fill(0.0)
+            for slot, value in zip(net.slots, self.optimizer.initial_slots(), strict=True):
+                slot.fill(value)
             net.step = 0
 
     def get_config(self) -> dict[str, Any]:

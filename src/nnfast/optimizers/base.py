@@ -1,23 +1,21 @@
-"""The public names of the optimizers: what a user sets. The updates are in the C table (csrc/optimizer.h);
-nothing is computed here.
-
-An optimizer is accepted as a name ("adam"), a class or an object. Its slots (velocities, moments) live in the
-network it updates, so that one object serves one model.
-"""
+"""What all optimizers share: the settings that take effect while training goes on, and the arguments that
+Keras gives to each of them."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import math
+import warnings
 import weakref
-from typing import Any, ClassVar, Protocol, Self, overload
+from typing import Any, ClassVar, Protocol, Self, TypedDict, overload
 
 import numpy as np
 
-from . import _core
-from .attributes import Guarded, refuse_ignored_methods
-from .errors import cut
-from .names import represent, resolve, unknown_attribute
+from .. import _core
+from ..attributes import Guarded, refuse_ignored_methods
+from ..errors import cut
+from ..names import nearest, represent
 
 
 class Named(Protocol):
@@ -34,6 +32,38 @@ class Stepper(Protocol):
 
     @property
     def model(self) -> Named: ...
+
+
+class Options(TypedDict, total=False):
+    """The arguments, by keyword, that every optimizer of Keras takes after its own.
+
+    `ema_momentum` and `ema_overwrite_frequency` have, as in Keras, no effect without `use_ema`; `lr` and
+    `decay` are of older Keras.
+    """
+
+    weight_decay: float | None
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    name: str | None
+    lr: float
+    decay: float | None
+
+
+_UNSUPPORTED = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
 
 
 class Optimizer(Guarded):
@@ -64,18 +94,55 @@ class Optimizer(Guarded):
         "rule": "It follows from the other settings.",
     }
 
-    def __init__(self, learning_rate: float, name: str | None, **hyper: float) -> None:
+    def __init__(self, learning_rate: float, options: Options, **hyper: float | None) -> None:
         self._trainer: weakref.ref[Stepper] | None = None
-        self.name = name or type(self).__name__
-        self.learning_rate = learning_rate
-        for key, value in hyper.items():
+        self._refuse(options)
+        settings = {"learning_rate": learning_rate, **hyper}
+        self._rename(settings, options)
+        self.name = options.get("name") or type(self).__name__
+        for key, value in settings.items():
             setattr(self, key, value)
+
+    def _refuse(self, options: Options) -> None:
+        """Refuse arguments that there are not, and values that would change the steps and would not here."""
+        kind = type(self).__name__
+        for key, value in options.items():
+            if key not in Options.__annotations__:
+                known = [*inspect.signature(type(self)).parameters, *Options.__annotations__]
+                raise TypeError(f"{kind} has no argument {key!r}.{nearest(key, known)}")
+            if key in _UNSUPPORTED and value:
+                remedy = " AdamW has one." if key == "weight_decay" else ""
+                raise ValueError(
+                    f"{kind}: {key} must be {False if key == 'use_ema' else None}, as it is not supported yet, "
+                    f"got {value!r}.{remedy}"
+                )
+        if options.get("decay"):
+            raise ValueError(
+                f"{kind}: decay must be 0, as it is not supported yet, got {options['decay']!r}. Set the rate from a "
+                "callback: in on_train_batch_begin, optimizer.learning_rate = learning_rate / (1 + decay * "
+                "optimizer.iterations)."
+            )
+
+    def _rename(self, settings: dict[str, float | None], options: Options) -> None:
+        """Take arguments of older Keras for what they are now, with one warning for all."""
+        said = []
+        if "lr" in options:
+            settings["learning_rate"] = options["lr"]
+            said.append("lr is called learning_rate now")
+        if "decay" in options:
+            said.append("decay is a schedule now, and 0 is none")
+        if settings.get("epsilon", 0.0) is None:
+            settings["epsilon"] = 1e-7
+            said.append("epsilon=None is 1e-07 now")
+        if said:
+            message = f"{type(self).__name__}: {'; '.join(said)}."
+            warnings.warn(message, FutureWarning, stacklevel=4)
 
     @property
     def rule(self) -> str:
         raise TypeError(
             f"{type(self).__name__} has no update rule that the engine knows. "
-            f"Use, or derive from, one of {', '.join(cls.__name__ for cls in KNOWN.values())}."
+            "Use, or derive from, one of those of nnfast.optimizers, as SGD or Adam."
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -104,6 +171,10 @@ class Optimizer(Guarded):
     def hyper(self) -> tuple[float, ...]:
         """Current hyperparameters, in the order of the engine's table."""
         return tuple([getattr(self, key) for key in _core.RULES[self.rule][0]])
+
+    def initial_slots(self) -> tuple[float, ...]:
+        """What each slot of the rule begins with."""
+        return _core.RULES[self.rule][2]
 
     @property
     def iterations(self) -> int:
@@ -196,10 +267,12 @@ def checked_number(name: str, value: float, bound: float = math.inf) -> float:
 
 
 class Hyper:
-    """A hyperparameter that may be set at any time: a number from 0 up to, and without, a bound."""
+    """A hyperparameter that may be set at any time: a number from 0 (`positive`: above 0) up to, and without, a
+    bound."""
 
-    def __init__(self, bound: float = math.inf) -> None:
+    def __init__(self, bound: float = math.inf, positive: bool = False) -> None:
         self.bound = bound
+        self.positive = positive
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -212,181 +285,11 @@ class Hyper:
         return self if optimizer is None else float(vars(optimizer)[self.name])
 
     def __set__(self, optimizer: Optimizer, value: float) -> None:
-        vars(optimizer)[self.name] = checked_number(self.name, value, self.bound)
+        number = checked_number(self.name, value, self.bound)
+        if self.positive and number == 0:
+            raise ValueError(f"{self.name} must be above 0, got {value!r}.")
+        vars(optimizer)[self.name] = number
 
 
 UP_TO_ONE = math.nextafter(1.0, 2.0)
 """The bound of a momentum: Keras allows 1."""
-
-
-class SGD(Optimizer):
-    """Gradient descent on mini-batches, with momentum or Nesterov's momentum.
-
-    momentum 0: `w -= learning_rate g`. Else `v = momentum v - learning_rate g; w += v`, and with Nesterov `w
-    += momentum v - learning_rate g` with the new v. The rate is inside the velocity, as in Keras (PyTorch
-    differs).
-
-    Parameters
-    ----------
-    learning_rate : float, default 0.01
-    momentum : float, default 0.0
-        At least 0, at most 1.
-    nesterov : bool, default False
-    name : str, default "SGD"
-
-    Examples
-    --------
-    >>> SGD(0.1, momentum=0.9).rule
-    'momentum'
-    """
-
-    def __init__(
-        self,
-        learning_rate: float = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(learning_rate, name, momentum=momentum)
-        self.nesterov = bool(nesterov)
-
-    momentum = Hyper(UP_TO_ONE)
-    nesterov: bool
-
-    @property
-    def rule(self) -> str:
-        if self.momentum == 0:
-            return "sgd"
-        return "nesterov" if self.nesterov else "momentum"
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
-
-
-class RMSprop(Optimizer):
-    """The gradient divided by a running root mean square of itself (Hinton, 2012).
-
-    `v += (1 - rho)(g^2 - v); w -= learning_rate g / sqrt(v + epsilon)`, as in Keras. `centered` subtracts the
-    squared running mean of g from v; `momentum` gathers the steps in a velocity.
-
-    Parameters
-    ----------
-    learning_rate : float, default 0.001
-    rho : float, default 0.9
-    momentum : float, default 0.0
-    epsilon : float, default 1e-7
-    centered : bool, default False
-    name : str, default "RMSprop"
-
-    Examples
-    --------
-    >>> RMSprop(centered=True).hyper()
-    (0.001, 0.9, 1e-07)
-    """
-
-    rho = Hyper(1.0)
-    momentum = Hyper(UP_TO_ONE)
-    epsilon = Hyper()
-    centered: bool
-
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(learning_rate, name, rho=rho, momentum=momentum, epsilon=epsilon)
-        self.centered = bool(centered)
-
-    @property
-    def rule(self) -> str:
-        return "rmsprop" + ("_centered" if self.centered else "") + ("_momentum" if self.momentum else "")
-
-    def get_config(self) -> dict[str, Any]:
-        own = {key: getattr(self, key) for key in ("rho", "momentum", "epsilon", "centered")}
-        return {**super().get_config(), **own}
-
-
-class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba, 2015).
-
-    `t` from 1: `m += (1 - beta_1)(g - m); v += (1 - beta_2)(g^2 - v)`, then with `a = learning_rate sqrt(1 -
-    beta_2^t) / (1 - beta_1^t)`: `w -= a m / (sqrt(v) + epsilon)`. Epsilon is thus added to the *uncorrected*
-    root, the "epsilon hat" of the paper, as in Keras; `epsilon_form="corrected"` is Algorithm 1 of the paper,
-    as in PyTorch (which takes 1e-8): `w -= learning_rate (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) +
-    epsilon)`.
-
-    Parameters
-    ----------
-    learning_rate : float, default 0.001
-    beta_1, beta_2 : float, default 0.9 and 0.999
-        At least 0, below 1.
-    epsilon : float, default 1e-7
-    epsilon_form : {"uncorrected", "corrected"}, default "uncorrected"
-    name : str, default "Adam"
-
-    Examples
-    --------
-    >>> Adam().hyper()
-    (0.001, 0.9, 0.999, 1e-07)
-    """
-
-    beta_1 = Hyper(1.0)
-    beta_2 = Hyper(1.0)
-    epsilon = Hyper()
-
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        epsilon_form: str = "uncorrected",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(learning_rate, name, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-        self.epsilon_form = epsilon_form
-
-    _RULES: ClassVar = {"uncorrected": "adam", "corrected": "adam_corrected"}
-
-    @property
-    def epsilon_form(self) -> str:
-        return self._epsilon_form
-
-    @epsilon_form.setter
-    def epsilon_form(self, value: str) -> None:
-        if value not in self._RULES:
-            raise ValueError(f"epsilon_form must be 'uncorrected' or 'corrected', got {value!r}.")
-        self._epsilon_form = value
-
-    @property
-    def rule(self) -> str:
-        return self._RULES[self.epsilon_form]
-
-    def get_config(self) -> dict[str, Any]:
-        own = {key: getattr(self, key) for key in ("beta_1", "beta_2", "epsilon", "epsilon_form")}
-        return {**super().get_config(), **own}
-
-
-KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam)}
-"""The names that `get` takes."""
-
-
-def get(identifier: object) -> Optimizer:
-    """The optimizer for a name ("sgd"), a class, an object or a saved configuration.
-
-    Raises
-    ------
-    ValueError
-        The name is not known.
-    TypeError
-        The identifier is none of the above.
-    """
-    return resolve("optimizer", identifier, Optimizer, KNOWN)
-
-
-def __getattr__(name: str) -> Any:
-    raise unknown_attribute(__name__, name, [cls.__name__ for cls in KNOWN.values()])
