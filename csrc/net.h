@@ -33,8 +33,8 @@ struct nn_net {
     const nn_kernels *kernels;
     int count;
     nn_op *ops;
-    ptrdiff_t size;     /* floats of the parameters and of each slot, padding included */
-    nn_weights weights; /* the parameters, and the slots of the rule; the caller's */
+    ptrdiff_t size;              /* floats of the parameters and of each slot, padding included */
+    nn_weights weights;          /* the parameters, and the slots of the rule; the caller's */
     float initial[NN_MAX_SLOTS]; /* what the slots began with */
     const nn_rule *rule;
     const nn_loss *loss;
@@ -73,8 +73,8 @@ typedef int (*nn_poll)(void *context, int64_t rows_done);
 nn_net *nn_net_new(const nn_kernels *kernels, const nn_op *ops, int count, ptrdiff_t inputs);
 void nn_net_free(nn_net *net);
 
-/* Loss, update rule, metrics and the slots, which are the caller's, filled with `initial`; zeroes step. The one place where
- * it is decided whether loss and last activation fuse. */
+/* Loss, update rule, metrics and the slots, which are the caller's, filled with `initial`; zeroes step. The
+ * one place where it is decided whether loss and last activation fuse. */
 typedef struct nn_compilation {
     const nn_loss *loss;
     bool from_logits;

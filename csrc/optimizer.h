@@ -2,8 +2,9 @@
  *
  * Semantics are those of Keras 3. `prepare` makes the constants of a step in double (the powers of beta among
  * them) and rounds them once;
- * `<rule>_word` applies them. Slots begin with zeros unless the row says `initial`. Rules never see the batch size. To add one, write the two and its row; then its
- * line in reference/optimizer.py and its class in optimizers/. */
+ * `<rule>_word` applies them. Slots begin with zeros unless the row says `initial`. Rules never see the batch
+ * size. To add one, write the two and its row; then its line in reference/optimizer.py and its class in
+ * optimizers/. */
 
 #ifndef NN_OPTIMIZER_H
 #define NN_OPTIMIZER_H
@@ -103,7 +104,8 @@ RULE_LOOP(rmsprop_centered, 2)
 RULE_LOOP(rmsprop_momentum, 2)
 RULE_LOOP(rmsprop_centered_momentum, 3)
 
-/* Adagrad (Duchi, Hazan and Singer 2011): a += g^2; w -= lr g / sqrt(a + eps). hyper: learning_rate, epsilon */
+/* Adagrad (Duchi, Hazan and Singer 2011): a += g^2; w -= lr g / sqrt(a + eps). hyper: learning_rate, epsilon
+ */
 static void adagrad_prepare(nn_step *step, const double *hyper, int64_t t) {
     (void)t;
     *step = (nn_step){{(float)hyper[0], (float)hyper[1]}};
@@ -235,8 +237,8 @@ RULE_LOOP(lion, 1)
  * strengths l1, l2 and shrinkage, beta[, p] */
 static void ftrl_prepare(nn_step *step, const double *hyper, int64_t t) {
     (void)t;
-    *step = (nn_step){{(float)(1.0 / hyper[0]), (float)hyper[1], (float)(2.0 * hyper[2] + hyper[4] / hyper[0]),
-                       (float)(2.0 * hyper[3])}};
+    *step = (nn_step){{(float)(1.0 / hyper[0]), (float)hyper[1],
+                       (float)(2.0 * hyper[2] + hyper[4] / hyper[0]), (float)(2.0 * hyper[3])}};
 }
 static void ftrl_power_prepare(nn_step *step, const double *hyper, int64_t t) {
     ftrl_prepare(step, hyper, t);
@@ -244,10 +246,14 @@ static void ftrl_power_prepare(nn_step *step, const double *hyper, int64_t t) {
 }
 /* x^p, x >= 0; 0^0 = 1. */
 INLINE vec vpower(vec x, vec p) { return vselect((ivec)(p == vzero()), vset(1.0f), vexp(p * vlog(x))); }
+/* The difference n^p - a^p is (n^p + a^p) tanh(p/2 log(n / a)), which for p = 1/2 is g^2 / (n^p + a^p), where
+ * to subtract would leave few digits; not for n far above a, as a = 0. */
 INLINE vec ftrl_step(vec w, vec g, vec *slot, const vec *c, bool power) {
-    const vec before = slot[0], after = vfma(g, g, before);
-    const vec grown = power ? vpower(after, c[4]) : vsqrt(after);
-    const vec change = grown - (power ? vpower(before, c[4]) : vsqrt(before));
+    const vec before = slot[0], after = vfma(g, g, before), ratio = g * g / before;
+    const vec grown = power ? vpower(after, c[4]) : vsqrt(after),
+              old = power ? vpower(before, c[4]) : vsqrt(before), sum = grown + old;
+    const vec near = power ? sum * vtanh(0.5f * c[4] * vlog1p(ratio)) : g * g / sum;
+    const vec change = vselect((ivec)(ratio < vset(1e30f)), near, grown - old);
     const vec z = slot[1] + vfnma(change * c[0], w, vfma(c[3], w, g));
     slot[0] = after;
     slot[1] = z;
@@ -261,7 +267,7 @@ RULE_LOOP(ftrl_power, 2)
 
 #define HYPER_RMSPROP "learning_rate", "rho", "epsilon"
 #define HYPER_ADAM "learning_rate", "beta_1", "beta_2", "epsilon"
-#define HYPER_FTRL                                                              \
+#define HYPER_FTRL                                                               \
     "learning_rate", "l1_regularization_strength", "l2_regularization_strength", \
         "l2_shrinkage_regularization_strength", "beta"
 #define SLOTS_ADAM "momentum", "velocity"
@@ -307,25 +313,10 @@ static const nn_rule rule_table[] = {
     {"adam", {HYPER_ADAM}, {SLOTS_ADAM}, 0, adam_prepare, adam_update},
     {"adam_corrected", {HYPER_ADAM}, {SLOTS_ADAM}, 0, adam_corrected_prepare, adam_update},
     {"adam_amsgrad", {HYPER_ADAM}, {SLOTS_AMSGRAD}, 0, adam_prepare, adam_amsgrad_update},
-    {"adam_corrected_amsgrad",
-     {HYPER_ADAM},
-     {SLOTS_AMSGRAD},
-     0,
-     adam_corrected_prepare,
-     adam_amsgrad_update},
+    {"adam_corrected_amsgrad", {HYPER_ADAM}, {SLOTS_AMSGRAD}, 0, adam_corrected_prepare, adam_amsgrad_update},
     {"adamw", {HYPER_ADAM, "weight_decay"}, {SLOTS_ADAM}, 0, adamw_prepare, adamw_update},
-    {"adamw_corrected",
-     {HYPER_ADAM, "weight_decay"},
-     {SLOTS_ADAM},
-     0,
-     adamw_corrected_prepare,
-     adamw_update},
-    {"adamw_amsgrad",
-     {HYPER_ADAM, "weight_decay"},
-     {SLOTS_AMSGRAD},
-     0,
-     adamw_prepare,
-     adamw_amsgrad_update},
+    {"adamw_corrected", {HYPER_ADAM, "weight_decay"}, {SLOTS_ADAM}, 0, adamw_corrected_prepare, adamw_update},
+    {"adamw_amsgrad", {HYPER_ADAM, "weight_decay"}, {SLOTS_AMSGRAD}, 0, adamw_prepare, adamw_amsgrad_update},
     {"adamw_corrected_amsgrad",
      {HYPER_ADAM, "weight_decay"},
      {SLOTS_AMSGRAD},

@@ -193,7 +193,9 @@ def test_what_would_change_the_steps_is_refused(
     unset = {"use_ema": False, "decay": 0.0}.get(option)
     if option == "weight_decay" and cls is optimizers.AdamW:
         return  # its own argument
-    with pytest.raises(ValueError, match=rf"{cls.__name__}: {option} must be .*not supported yet, got {value}"):
+    with pytest.raises(
+        ValueError, match=rf"{cls.__name__}: {option} must be .*not supported yet, got {value}"
+    ):
         cls(**{option: value})
     assert cls(**{option: unset}).get_config() == cls().get_config()
 
@@ -222,9 +224,11 @@ def test_arguments_of_older_keras_are_taken_with_one_warning(cls: type[optimizer
 
 
 def test_unknown_arguments_are_named() -> None:
-    with pytest.raises(TypeError, match="Adam has no argument 'learning_rat'. Did you mean 'learning_rate'?"):
+    with pytest.raises(
+        TypeError, match=r"Adam has no argument 'learning_rat'\. Did you mean 'learning_rate'\?"
+    ):
         optimizers.Adam(learning_rat=0.1)
-    with pytest.raises(TypeError, match="SGD has no argument 'clip_norm'. Did you mean 'clipnorm'?"):
+    with pytest.raises(TypeError, match=r"SGD has no argument 'clip_norm'\. Did you mean 'clipnorm'\?"):
         optimizers.SGD(clip_norm=0.1)
 
 
@@ -232,9 +236,18 @@ def test_unknown_arguments_are_named() -> None:
     ("make", "message"),
     [
         (lambda: optimizers.Ftrl(learning_rate_power=0.5), "learning_rate_power must be at most 0"),
-        (lambda: optimizers.Ftrl(initial_accumulator_value=-1), "initial_accumulator_value must be at least 0"),
-        (lambda: optimizers.Ftrl(l1_regularization_strength=-1), "l1_regularization_strength must be at least 0"),
-        (lambda: optimizers.Adagrad(initial_accumulator_value=-0.1), "initial_accumulator_value must be at least 0"),
+        (
+            lambda: optimizers.Ftrl(initial_accumulator_value=-1),
+            "initial_accumulator_value must be at least 0",
+        ),
+        (
+            lambda: optimizers.Ftrl(l1_regularization_strength=-1),
+            "l1_regularization_strength must be at least 0",
+        ),
+        (
+            lambda: optimizers.Adagrad(initial_accumulator_value=-0.1),
+            "initial_accumulator_value must be at least 0",
+        ),
         (lambda: optimizers.Lion(beta_1=0.0), "beta_1 must be above 0"),
         (lambda: optimizers.Lion(beta_1=1.5), "beta_1 must be at least 0"),
         (lambda: optimizers.AdamW(weight_decay=-1.0), "weight_decay must be at least 0"),

@@ -500,7 +500,15 @@ def keras() -> ModuleType:
     return pytest.importorskip("keras", exc_type=ImportError)
 
 
-KERAS_CLASSES = {"rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW", "ftrl": "Ftrl", "momentum": "SGD", "nesterov": "SGD", "sgd": "SGD"}
+KERAS_CLASSES = {
+    "rmsprop": "RMSprop",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "ftrl": "Ftrl",
+    "momentum": "SGD",
+    "nesterov": "SGD",
+    "sgd": "SGD",
+}
 
 
 @pytest.mark.parametrize("rule", [rule for rule in reference.RULES if "corrected" not in rule])
@@ -645,10 +653,7 @@ def test_epochs_are_those_of_the_textbook(rule: str, batch_size: int) -> None:
     net = make_net(2, CLASSIFIER, loss, rule, metrics=(accuracy,))
     parameters = dict(zip(("w1", "b1", "w2", "b2"), (t.copy() for t in net.tensors), strict=True))
     first = dict(zip(reference.RULES[rule].slots, reference.RULES[rule].initial, strict=True))
-    states = {
-        name: [dict(first) for _ in value.ravel()]
-        for name, value in parameters.items()
-    }
+    states = {name: [dict(first) for _ in value.ravel()] for name, value in parameters.items()}
     steps = 0
 
     def update(gradient: dict[str, Array]) -> None:
@@ -677,7 +682,13 @@ def test_training_learns(rule: str, dtype: type) -> None:
     x, labels, _ = classification(90)
     x = x.astype(dtype)
     net = make_net(2, CLASSIFIER, "sparse_categorical_crossentropy", rule, dtype=dtype)
-    values = hyper(rule, TELLING, learning_rate=BRISK.get(rule, 0.02), l1_regularization_strength=0.0, l2_regularization_strength=0.0)
+    values = hyper(
+        rule,
+        TELLING,
+        learning_rate=BRISK.get(rule, 0.02),
+        l1_regularization_strength=0.0,
+        l2_regularization_strength=0.0,
+    )
     history = []
     for _ in range(60):
         totals = np.zeros(1)

@@ -32,7 +32,9 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     return x, rng.standard_normal((ROWS, 3), dtype=np.float32)
 
 
-def trained(rule: str, hyper: list[float], initial: tuple[float, ...] | None, rates: np.ndarray | None) -> list[np.ndarray]:
+def trained(
+    rule: str, hyper: list[float], initial: tuple[float, ...] | None, rates: np.ndarray | None
+) -> list[np.ndarray]:
     x, y = rows()
     net = _core.Net(INPUTS, [dense(40, "relu"), dense(3, "linear")])
     for tensor in net.tensors:
@@ -50,7 +52,10 @@ def trained(rule: str, hyper: list[float], initial: tuple[float, ...] | None, ra
 def test_idle_inputs_are_those_that_an_update_leaves_alone(isa: str, rule: str) -> None:
     """At the slots' own values and at others; where the rate of the call is zero and those of its steps are not, too."""
     constants = calm(rule)
-    zero = [0.0 if name == "learning_rate" else value for name, value in zip(_core.RULES[rule][0], constants, strict=True)]
+    zero = [
+        0.0 if name == "learning_rate" else value
+        for name, value in zip(_core.RULES[rule][0], constants, strict=True)
+    ]
     rates = np.full(ROWS // 2, constants[0])
     for initial in (None, tuple(0.25 for _ in _core.RULES[rule][1])):
         for hyper, of_steps in ((constants, None), (zero, rates)):
@@ -81,6 +86,11 @@ def test_what_slots_begin_with(module: object) -> None:
         assert (linear == (initial or (0.0, 0.0))[1]).all()
     before = net.slots
     for wrong in ((), (0.1,), (0.1, 0.0, 0.0), (np.nan, 0.0), (1e300, 0.0)):
-        with pytest.raises(ValueError, match="initial: expected None or a finite float32 for each slot"), np.errstate(over="ignore"):
+        with (
+            pytest.raises(ValueError, match="initial: expected None or a finite float32 for each slot"),
+            np.errstate(over="ignore"),
+        ):
             net.compile("mean_squared_error", False, "ftrl", (), wrong)
-    assert all(slot is old or np.shares_memory(slot, old) for slot, old in zip(net.slots, before, strict=True))
+    assert all(
+        slot is old or np.shares_memory(slot, old) for slot, old in zip(net.slots, before, strict=True)
+    )

@@ -124,7 +124,11 @@ def _add_compare(commands: Any) -> None:
     )
     _add_data_and_net(parser)
     parser.add_argument(
-        "--optimizers", nargs="+", default=["sgd", "adam"], metavar="NAME", help=f"one of {', '.join(optimizers.KNOWN)}"
+        "--optimizers",
+        nargs="+",
+        default=["sgd", "adam"],
+        metavar="NAME",
+        help=f"one of {', '.join(optimizers.KNOWN)}",
     )
     parser.add_argument(
         "--learning-rates",

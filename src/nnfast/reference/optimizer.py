@@ -13,7 +13,6 @@ import numpy as np
 from .common import Array, check_shape
 from .common import row as row_of
 
-
 Step = Callable[[Array, Array, Sequence[Array], Sequence[float], int, Array], None]
 
 
@@ -305,9 +304,7 @@ RULES = {
     "nadam": Rule(_ADAM_HYPER, _ADAM_SLOTS, _nadam),
     "lion": Rule(("learning_rate", "beta_1", "beta_2"), ("momentum",), _lion),
     "ftrl": Rule(_FTRL_HYPER, _FTRL_SLOTS, _ftrl, {"accumulator": 0.1}),
-    "ftrl_power": Rule(
-        (*_FTRL_HYPER, "learning_rate_power"), _FTRL_SLOTS, _ftrl_power, {"accumulator": 0.1}
-    ),
+    "ftrl_power": Rule((*_FTRL_HYPER, "learning_rate_power"), _FTRL_SLOTS, _ftrl_power, {"accumulator": 0.1}),
 }
 
 
