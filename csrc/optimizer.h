@@ -3,8 +3,8 @@
  * Semantics are those of Keras 3. `prepare` makes the constants of a step in double (the powers of beta among
  * them) and rounds them once;
  * `<rule>_word` applies them. Slots begin with zeros unless the row says `initial`. Rules never see the batch
- * size. To add one, write the two and its row; then its line in the reference and its class in optimizers/.
- */
+ * size. To add one, write the two and its row; then its line in reference/optimizer.py and its class in
+ * optimizers/. */
 
 #ifndef NN_OPTIMIZER_H
 #define NN_OPTIMIZER_H
@@ -192,8 +192,8 @@ RULE_LOOP(adamax, 2)
 static double nadam_momentum(const double *hyper, int64_t t) {
     return hyper[1] * (1.0 - 0.5 * pow(0.96, (double)t));
 }
-/* M_t. Factors are multiplied only while 1 - M_t is still to change, some hundred for the usual b1, and while
- * they are not yet b1 in double. */
+/* M_t. The product ends where nothing of 1 - M_t is left to change, at some 400 for the usual b1; its factors
+ * are b1 in double from some 900 on. */
 static double nadam_product(const double *hyper, int64_t t) {
     double product = 1.0;
     for (int64_t k = 1; k <= t; k++) {
@@ -246,10 +246,14 @@ static void ftrl_power_prepare(nn_step *step, const double *hyper, int64_t t) {
 }
 /* x^p, x >= 0; 0^0 = 1. */
 INLINE vec vpower(vec x, vec p) { return vselect((ivec)(p == vzero()), vset(1.0f), vexp(p * vlog(x))); }
+/* The difference n^p - a^p is (n^p + a^p) tanh(p/2 log(n / a)), which for p = 1/2 is g^2 / (n^p + a^p), where
+ * to subtract would leave few digits; not for n far above a, as a = 0. */
 INLINE vec ftrl_step(vec w, vec g, vec *slot, const vec *c, bool power) {
-    const vec before = slot[0], after = vfma(g, g, before);
-    const vec grown = power ? vpower(after, c[4]) : vsqrt(after);
-    const vec change = grown - (power ? vpower(before, c[4]) : vsqrt(before));
+    const vec before = slot[0], after = vfma(g, g, before), ratio = g * g / before;
+    const vec grown = power ? vpower(after, c[4]) : vsqrt(after),
+              old = power ? vpower(before, c[4]) : vsqrt(before), sum = grown + old;
+    const vec near = power ? sum * vtanh(0.5f * c[4] * vlog1p(ratio)) : g * g / sum;
+    const vec change = vselect((ivec)(ratio < vset(1e30f)), near, grown - old);
     const vec z = slot[1] + vfnma(change * c[0], w, vfma(c[3], w, g));
     slot[0] = after;
     slot[1] = z;
@@ -271,65 +275,119 @@ RULE_LOOP(ftrl_power, 2)
 #define SLOTS_FTRL "accumulator", "linear"
 
 static const nn_rule rule_table[] = {
-    {"sgd", {"learning_rate"}, {NULL}, FINISH_SGD, sgd_prepare, sgd_update},
-    {"momentum", {"learning_rate", "momentum"}, {"velocity"}, 0, momentum_prepare, momentum_update},
-    {"nesterov", {"learning_rate", "momentum"}, {"velocity"}, 0, momentum_prepare, nesterov_update},
-    {"rmsprop", {HYPER_RMSPROP}, {"velocity"}, 0, rmsprop_prepare, rmsprop_update},
-    {"rmsprop_centered",
-     {HYPER_RMSPROP},
-     {"velocity", "average_gradient"},
-     0,
-     rmsprop_prepare,
-     rmsprop_centered_update},
-    {"rmsprop_momentum",
-     {HYPER_RMSPROP, "momentum"},
-     {"velocity", "momentum"},
-     0,
-     rmsprop_momentum_prepare,
-     rmsprop_momentum_update},
-    {"rmsprop_centered_momentum",
-     {HYPER_RMSPROP, "momentum"},
-     {"velocity", "average_gradient", "momentum"},
-     0,
-     rmsprop_momentum_prepare,
-     rmsprop_centered_momentum_update},
-    {"adagrad",
-     {"learning_rate", "epsilon"},
-     {"accumulator"},
-     0,
-     adagrad_prepare,
-     adagrad_update,
-     .initial = {0.1}},
-    {"adadelta",
-     {HYPER_RMSPROP},
-     {"accumulated_grad", "accumulated_delta_var"},
-     0,
-     rmsprop_prepare,
-     adadelta_update},
-    {"adam", {HYPER_ADAM}, {SLOTS_ADAM}, 0, adam_prepare, adam_update},
-    {"adam_corrected", {HYPER_ADAM}, {SLOTS_ADAM}, 0, adam_corrected_prepare, adam_update},
-    {"adam_amsgrad", {HYPER_ADAM}, {SLOTS_AMSGRAD}, 0, adam_prepare, adam_amsgrad_update},
-    {"adam_corrected_amsgrad", {HYPER_ADAM}, {SLOTS_AMSGRAD}, 0, adam_corrected_prepare, adam_amsgrad_update},
-    {"adamw", {HYPER_ADAM, "weight_decay"}, {SLOTS_ADAM}, 0, adamw_prepare, adamw_update},
-    {"adamw_corrected", {HYPER_ADAM, "weight_decay"}, {SLOTS_ADAM}, 0, adamw_corrected_prepare, adamw_update},
-    {"adamw_amsgrad", {HYPER_ADAM, "weight_decay"}, {SLOTS_AMSGRAD}, 0, adamw_prepare, adamw_amsgrad_update},
-    {"adamw_corrected_amsgrad",
-     {HYPER_ADAM, "weight_decay"},
-     {SLOTS_AMSGRAD},
-     0,
-     adamw_corrected_prepare,
-     adamw_amsgrad_update},
-    {"adamax", {HYPER_ADAM}, {"momentum", "norm"}, 0, adamax_prepare, adamax_update},
-    {"nadam", {HYPER_ADAM}, {SLOTS_ADAM}, 0, nadam_prepare, nadam_update},
-    {"lion", {"learning_rate", "beta_1", "beta_2"}, {"momentum"}, 0, lion_prepare, lion_update},
-    {"ftrl", {HYPER_FTRL}, {SLOTS_FTRL}, 0, ftrl_prepare, ftrl_update, .initial = {0.1}},
-    {"ftrl_power",
-     {HYPER_FTRL, "learning_rate_power"},
-     {SLOTS_FTRL},
-     0,
-     ftrl_power_prepare,
-     ftrl_power_update,
-     .initial = {0.1}},
+    {.name = "sgd",
+     .hyper = {"learning_rate"},
+     .fused = FINISH_SGD,
+     .prepare = sgd_prepare,
+     .update = sgd_update},
+    {.name = "momentum",
+     .hyper = {"learning_rate", "momentum"},
+     .slots = {"velocity"},
+     .prepare = momentum_prepare,
+     .update = momentum_update},
+    {.name = "nesterov",
+     .hyper = {"learning_rate", "momentum"},
+     .slots = {"velocity"},
+     .prepare = momentum_prepare,
+     .update = nesterov_update},
+    {.name = "rmsprop",
+     .hyper = {HYPER_RMSPROP},
+     .slots = {"velocity"},
+     .prepare = rmsprop_prepare,
+     .update = rmsprop_update},
+    {.name = "rmsprop_centered",
+     .hyper = {HYPER_RMSPROP},
+     .slots = {"velocity", "average_gradient"},
+     .prepare = rmsprop_prepare,
+     .update = rmsprop_centered_update},
+    {.name = "rmsprop_momentum",
+     .hyper = {HYPER_RMSPROP, "momentum"},
+     .slots = {"velocity", "momentum"},
+     .prepare = rmsprop_momentum_prepare,
+     .update = rmsprop_momentum_update},
+    {.name = "rmsprop_centered_momentum",
+     .hyper = {HYPER_RMSPROP, "momentum"},
+     .slots = {"velocity", "average_gradient", "momentum"},
+     .prepare = rmsprop_momentum_prepare,
+     .update = rmsprop_centered_momentum_update},
+    {.name = "adagrad",
+     .hyper = {"learning_rate", "epsilon"},
+     .slots = {"accumulator"},
+     .initial = {0.1},
+     .prepare = adagrad_prepare,
+     .update = adagrad_update},
+    {.name = "adadelta",
+     .hyper = {HYPER_RMSPROP},
+     .slots = {"accumulated_grad", "accumulated_delta_var"},
+     .prepare = rmsprop_prepare,
+     .update = adadelta_update},
+    {.name = "adam",
+     .hyper = {HYPER_ADAM},
+     .slots = {SLOTS_ADAM},
+     .prepare = adam_prepare,
+     .update = adam_update},
+    {.name = "adam_corrected",
+     .hyper = {HYPER_ADAM},
+     .slots = {SLOTS_ADAM},
+     .prepare = adam_corrected_prepare,
+     .update = adam_update},
+    {.name = "adam_amsgrad",
+     .hyper = {HYPER_ADAM},
+     .slots = {SLOTS_AMSGRAD},
+     .prepare = adam_prepare,
+     .update = adam_amsgrad_update},
+    {.name = "adam_corrected_amsgrad",
+     .hyper = {HYPER_ADAM},
+     .slots = {SLOTS_AMSGRAD},
+     .prepare = adam_corrected_prepare,
+     .update = adam_amsgrad_update},
+    {.name = "adamw",
+     .hyper = {HYPER_ADAM, "weight_decay"},
+     .slots = {SLOTS_ADAM},
+     .prepare = adamw_prepare,
+     .update = adamw_update},
+    {.name = "adamw_corrected",
+     .hyper = {HYPER_ADAM, "weight_decay"},
+     .slots = {SLOTS_ADAM},
+     .prepare = adamw_corrected_prepare,
+     .update = adamw_update},
+    {.name = "adamw_amsgrad",
+     .hyper = {HYPER_ADAM, "weight_decay"},
+     .slots = {SLOTS_AMSGRAD},
+     .prepare = adamw_prepare,
+     .update = adamw_amsgrad_update},
+    {.name = "adamw_corrected_amsgrad",
+     .hyper = {HYPER_ADAM, "weight_decay"},
+     .slots = {SLOTS_AMSGRAD},
+     .prepare = adamw_corrected_prepare,
+     .update = adamw_amsgrad_update},
+    {.name = "adamax",
+     .hyper = {HYPER_ADAM},
+     .slots = {"momentum", "norm"},
+     .prepare = adamax_prepare,
+     .update = adamax_update},
+    {.name = "nadam",
+     .hyper = {HYPER_ADAM},
+     .slots = {SLOTS_ADAM},
+     .prepare = nadam_prepare,
+     .update = nadam_update},
+    {.name = "lion",
+     .hyper = {"learning_rate", "beta_1", "beta_2"},
+     .slots = {"momentum"},
+     .prepare = lion_prepare,
+     .update = lion_update},
+    {.name = "ftrl",
+     .hyper = {HYPER_FTRL},
+     .slots = {SLOTS_FTRL},
+     .initial = {0.1},
+     .prepare = ftrl_prepare,
+     .update = ftrl_update},
+    {.name = "ftrl_power",
+     .hyper = {HYPER_FTRL, "learning_rate_power"},
+     .slots = {SLOTS_FTRL},
+     .initial = {0.1},
+     .prepare = ftrl_power_prepare,
+     .update = ftrl_power_update},
     {.name = NULL},
 };
 

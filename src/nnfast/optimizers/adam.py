@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
-from .base import Hyper, Optimizer, Options
+from .base import Hyper, Optimizer, Options, OptionsBesideDecay
 
 
 class Adam(Optimizer):
@@ -113,7 +113,7 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         epsilon_form: str = "uncorrected",
-        **options: Unpack[Options],
+        **options: Unpack[OptionsBesideDecay],
     ) -> None:
         super().__init__(
             learning_rate, beta_1, beta_2, epsilon, amsgrad, epsilon_form=epsilon_form, **options

@@ -34,14 +34,9 @@ class Stepper(Protocol):
     def model(self) -> Named: ...
 
 
-class Options(TypedDict, total=False):
-    """The arguments, by keyword, that every optimizer of Keras takes after its own.
+class OptionsBesideDecay(TypedDict, total=False):
+    """The arguments of `Options`, for an optimizer with a weight decay of its own."""
 
-    `ema_momentum` and `ema_overwrite_frequency` have, as in Keras, no effect without `use_ema`; `lr` and
-    `decay` are of older Keras.
-    """
-
-    weight_decay: float | None
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
@@ -53,6 +48,16 @@ class Options(TypedDict, total=False):
     name: str | None
     lr: float
     decay: float | None
+
+
+class Options(OptionsBesideDecay, total=False):
+    """The arguments, by keyword, that every optimizer of Keras takes after its own.
+
+    `ema_momentum` and `ema_overwrite_frequency` have, as in Keras, no effect without `use_ema`; `lr` and
+    `decay` are of older Keras.
+    """
+
+    weight_decay: float | None
 
 
 _UNSUPPORTED = (
@@ -107,8 +112,8 @@ class Optimizer(Guarded):
         """Refuse arguments that there are not, and values that would change the steps and would not here."""
         kind = type(self).__name__
         for key, value in options.items():
-            if key not in Options.__annotations__:
-                known = [*inspect.signature(type(self)).parameters, *Options.__annotations__]
+            if key not in Options.__optional_keys__:
+                known = [*inspect.signature(type(self)).parameters, *Options.__optional_keys__]
                 raise TypeError(f"{kind} has no argument {key!r}.{nearest(key, known)}")
             if key in _UNSUPPORTED and value:
                 remedy = " AdamW has one." if key == "weight_decay" else ""
