@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, Self, overload
 
 from . import _core
 from .attributes import Guarded, refuse_ignored_methods
+from .data.tensors import Variable
 from .names import represent, resolve, unknown_attribute
 
 
@@ -92,7 +93,7 @@ class Optimizer(Guarded):
 
     @property
     def learning_rate(self) -> float:
-        return self._learning_rate
+        return Variable(self._learning_rate, self, "learning_rate")
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:

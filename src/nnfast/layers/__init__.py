@@ -5,6 +5,7 @@ A layer says how shapes pass through it, what weights it has and which ops of th
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ..names import resolve, snake_case, unknown_attribute
@@ -30,6 +31,10 @@ def get(identifier: object) -> Layer:
     if isinstance(identifier, str | type):
         raise TypeError(f"a layer must be an object such as layers.Dense(10), got {identifier!r}.")
     return resolve("layer", identifier, Layer, _KNOWN)
+
+
+for _older in ("advanced_activations", "embeddings", "merge", "noise", "normalization"):
+    globals().setdefault(_older, sys.modules[__name__])  # modules of older Keras, all one here
 
 
 def __getattr__(name: str) -> Any:
