@@ -48,6 +48,7 @@ assert Sequential is nnfast.Sequential is tf.keras.models.Sequential
 assert tf.optimizers.Adam is keras.optimizers.legacy.Adam is nnfast.optimizers.Adam
 assert keras.objectives.mse is keras.losses.mse and K.epsilon() == 1e-7
 tf.keras.backend.clear_session()
+import scikeras.wrappers
 exec("from keras.layers import *"); exec("from tensorflow.keras.models import *")
 assert keras.__version__ >= "3" and tf.__version__ >= "2"
 """
@@ -94,6 +95,7 @@ def test_install_is_idempotent_and_refuses_what_is_imported_already() -> None:
         )
         == "1\n"
     )
+    assert said("import sys; print('keras' in sys.modules, 'tensorflow' in sys.modules)") == "True True\n"
     run = python(
         "import sys, types; sys.modules['keras'] = types.ModuleType('keras'); import nnfast; nnfast.install()"
     )

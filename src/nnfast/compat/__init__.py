@@ -6,6 +6,7 @@ the rest with a sentence. Nothing else of the package imports this.
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 from .finder import Finder
@@ -40,3 +41,5 @@ def install() -> None:
             "or run the script by `nnfast run script.py`."
         )
     sys.meta_path.insert(0, Finder())
+    for root in ROOTS:
+        importlib.import_module(root)  # who looks into sys.modules sees that they are there

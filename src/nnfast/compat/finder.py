@@ -12,10 +12,12 @@ from ..names import nearest
 from ..scope import out_of_scope
 from . import tensorflow
 from .modules import StandIn
-from .tree import KERAS_ROOTS, MODULES, OLDER, REFUSED_ROOTS, RENAMED_CLASSES, ROOTS, split
+from .tree import KERAS_ROOTS, MODULES, OLDER, OTHERS, REFUSED_ROOTS, RENAMED_CLASSES, ROOTS, split
 
 VERSION = "3.15.1"
 """Of the Keras whose behaviour nnfast has; scripts ask for it."""
+
+_BESIDE_KERAS = {**tensorflow.MODULES, **OTHERS}
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -46,7 +48,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         name = spec.name
         keras = split(name)
         if keras is None:
-            return StandIn(name, tensorflow.MODULES[name], tensorflow.names(name), submodules=below(name))
+            return StandIn(name, _BESIDE_KERAS[name], tensorflow.names(name), submodules=below(name))
         rest = keras[1]
         if rest in OLDER:
             warn(FutureWarning(f"{name} is older Keras: import from {keras[0]}.{OLDER[rest]} instead."))
@@ -62,7 +64,7 @@ def exists(name: str) -> bool:
     keras = split(name)
     if keras is not None:
         return keras[1] in MODULES
-    return name in tensorflow.MODULES
+    return name in _BESIDE_KERAS
 
 
 def below(name: str) -> list[str]:
@@ -74,7 +76,7 @@ def below(name: str) -> list[str]:
         inner = [module[len(prefix) :] for module in full]
         inner += [root[len(name) + 1 :] for root in KERAS_ROOTS if root.startswith(name + ".")]
     else:
-        full = [*tensorflow.MODULES, *KERAS_ROOTS]
+        full = [*_BESIDE_KERAS, *KERAS_ROOTS]
         inner = [module[len(name) + 1 :] for module in full if module.startswith(name + ".")]
     return sorted({module for module in inner if module and "." not in module})
 

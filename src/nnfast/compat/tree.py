@@ -19,7 +19,7 @@ KERAS_ROOTS = (
 )
 """Where the tree of Keras' modules hangs."""
 
-ROOTS = ("keras", "tf_keras", "keras_core", "tensorflow")
+ROOTS = ("keras", "tf_keras", "keras_core", "tensorflow", "scikeras")
 """Packages that nnfast stands in for."""
 
 REFUSED_ROOTS = (
@@ -106,6 +106,12 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 }
 """Each module of Keras and those of nnfast that have its names, the first that does. What nnfast does not have
 is refused when it is asked for."""
+
+OTHERS: Mapping[str, tuple[str, ...]] = {
+    "scikeras": (),
+    "scikeras.wrappers": ("nnfast.wrappers.scikeras",),
+}
+"""Modules of packages on top of Keras that nnfast stands in for."""
 
 OLDER: Mapping[str, str] = {
     "backend.tensorflow_backend": "backend",
