@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 def _delegated(method: Callable[Concatenate[Trainer, P], R]) -> Callable[Concatenate[Sequential, P], R]:
     """The same method, with the same arguments, of the trainer that `compile` made."""
-    method = model_method(method)
+    accepting = model_method(method)
 
     @functools.wraps(method)
     def call(self: Sequential, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -40,7 +40,7 @@ def _delegated(method: Callable[Concatenate[Trainer, P], R]) -> Callable[Concate
             raise RuntimeError(
                 f"{method.__name__} needs a compiled model. Call model.compile(optimizer, loss) first."
             )
-        return method(self._trainer, *args, **kwargs)
+        return accepting(self._trainer, *args, **kwargs)
 
     return call
 
