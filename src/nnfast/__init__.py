@@ -38,8 +38,9 @@ from .training import Trainer
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from . import compare, datasets, descent, plot, reference, saving, thesis
+    from . import backend, compare, datasets, descent, ops, plot, reference, saving, thesis
     from .compare import GridInterrupted
+    from .compat import install
     from .info import show_config
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Sequential",
     "Trainer",
     "activations",
+    "backend",
     "callbacks",
     "compare",
     "datasets",
@@ -58,12 +60,14 @@ __all__ = [
     "errors",
     "get_num_threads",
     "initializers",
+    "install",
     "kernels",
     "layers",
     "load_model",
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "plot",
     "reference",
@@ -76,9 +80,12 @@ __all__ = [
 
 _LAZY = {
     "GridInterrupted": "compare",
+    "backend": "",
     "compare": "",
     "datasets": "",
     "descent": "",
+    "install": "compat",
+    "ops": "",
     "plot": "",
     "reference": "",
     "saving": "",

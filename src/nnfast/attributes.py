@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from .arguments import accepting
 from .names import nearest
 
 _OLD_NAMES = {"lr": "learning_rate"}  # of Keras 2
@@ -29,6 +30,8 @@ class Guarded:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._declared = {**cls._declared, **inspect.get_annotations(cls)}
+        if "__init__" in vars(cls) and is_own(cls):
+            type.__setattr__(cls, "__init__", accepting(vars(cls)["__init__"]))
 
     def __setattr__(self, name: str, value: object) -> None:
         if not name.startswith("_") and not self._may_set(name):

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from . import _core, kernels
 from .attributes import Guarded, refuse_ignored_methods
 from .data import arrays
+from .data.tensors import Scalar
 from .errors import warn
 from .names import represent, resolve, snake_case, unknown_attribute
 
@@ -49,7 +50,9 @@ class Loss(Guarded):
     def sparse(self) -> bool:
         return self.name.startswith("sparse")
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def __call__(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Scalar:
         """The mean over the rows of the (weighted) row loss, computed by the native kernel.
 
         Parameters
@@ -67,7 +70,9 @@ class Loss(Guarded):
         rows, columns = outputs.shape
         targets: Any = as_targets(self, y_true, rows, columns, "y_true")
         weight = None if sample_weight is None else arrays.as_weights(sample_weight, rows)
-        return kernels.loss_value_and_gradient(outputs, targets, self.name, weight, self.from_logits)[0]
+        return Scalar(
+            kernels.loss_value_and_gradient(outputs, targets, self.name, weight, self.from_logits)[0]
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""

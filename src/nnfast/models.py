@@ -14,10 +14,14 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import model_method
 from .callbacks import Callback, CallbackList, as_list, progress
 from .data import arrays
+from .data.sources import rows_of
+from .data.tensors import Tensor
 from .names import unknown_attribute
 from .network import BACKENDS, Network
+from .older import OlderMethods
 from .optimizers import Optimizer
 from .training import Trainer, batches
 from .training.counts import checked_batch_size
@@ -28,6 +32,7 @@ R = TypeVar("R")
 
 def _delegated(method: Callable[Concatenate[Trainer, P], R]) -> Callable[Concatenate[Sequential, P], R]:
     """The same method, with the same arguments, of the trainer that `compile` made."""
+    accepting = model_method(method)
 
     @functools.wraps(method)
     def call(self: Sequential, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -35,12 +40,12 @@ def _delegated(method: Callable[Concatenate[Trainer, P], R]) -> Callable[Concate
             raise RuntimeError(
                 f"{method.__name__} needs a compiled model. Call model.compile(optimizer, loss) first."
             )
-        return method(self._trainer, *args, **kwargs)
+        return accepting(self._trainer, *args, **kwargs)
 
     return call
 
 
-class Sequential(Network):
+class Sequential(OlderMethods, Network):
     """A stack of dense layers.
 
     Parameters
@@ -106,6 +111,7 @@ class Sequential(Network):
         """What `compile` made."""
         return self._trainer
 
+    @model_method
     def compile(
         self,
         optimizer: object,
@@ -166,6 +172,7 @@ class Sequential(Network):
 
     # Prediction
 
+    @model_method
     def predict(
         self,
         x: ArrayLike,
@@ -198,6 +205,7 @@ class Sequential(Network):
         """
         if steps is not None:
             raise ValueError("steps must be None: all rows are predicted. Pass fewer rows instead.")
+        x, _, _, batch_size, _ = rows_of(x, batch_size=batch_size)
         array = arrays.to_rows(x)
         self._check_kind(array)
         shape = self._shape_for(array)
@@ -236,7 +244,19 @@ class Sequential(Network):
         """Outputs for each row, as `predict` with no display."""
         return self.predict(x)
 
-    __call__ = predict_on_batch
+    def __call__(self, inputs: ArrayLike, training: bool | None = None) -> Tensor:
+        """Outputs for each row, as an array with `numpy()`.
+
+        Raises
+        ------
+        ValueError
+            `training=True`: what is random in training is so in `fit` only.
+        """
+        if training:
+            raise ValueError(
+                "training must be False or None: the model is trained by fit and train_on_batch."
+            )
+        return self.predict(inputs).view(Tensor)
 
     # Description, files, copies
 

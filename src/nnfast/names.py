@@ -8,10 +8,14 @@ register.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from opcode import opmap
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from .errors import cut
+from .scope import out_of_scope
 
 
 class Configurable(Protocol):
@@ -21,6 +25,9 @@ class Configurable(Protocol):
 
 
 T = TypeVar("T", bound=Configurable)
+
+_LISTED = 60
+"""So many names of a module can be read in one message."""
 
 
 def snake_case(name: str) -> str:
@@ -73,24 +80,40 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     return ValueError(f"Unknown {kind} {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
 
 
-def unknown_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:
+def unknown_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError | ImportError:
     """The error of a module's `__getattr__`: nnfast is Keras' namespace for dense networks, and a name
     outside it says so.
+
+    Returns
+    -------
+    AttributeError or ImportError
+        The latter where the name is asked for by `from module import name`, whose own message would keep the
+        reason to itself.
 
     Examples
     --------
     >>> print(unknown_attribute("nnfast.layers", "Conv2D", ["Dense", "Flatten"]))
-    module 'nnfast.layers' has no attribute 'Conv2D'. nnfast has of Keras what Sequential models of \
-dense layers need; here: Dense, Flatten.
+    module 'nnfast.layers' has no attribute 'Conv2D'. Conv2D: convolutions and pooling are out, as nnfast \
+trains dense networks. Use layers.Flatten() and layers.Dense, or run the script with Keras itself.
+    >>> print(unknown_attribute("nnfast.layers", "Dens", ["Dense", "Flatten"]))
+    module 'nnfast.layers' has no attribute 'Dens'. Did you mean 'Dense'? nnfast has of Keras what dense \
+networks need; here: Dense, Flatten.
     """
     if name.startswith("_"):  # the import system asks for such names; no help is wanted
         return AttributeError(f"module {module!r} has no attribute {name!r}", name=name)
     known = [public for public in known if not public.startswith("_")]
-    return AttributeError(
-        f"module {module!r} has no attribute {name!r}.{nearest(name, known)} "
-        f"nnfast has of Keras what Sequential models of dense layers need; here: {', '.join(known)}.",
-        name=name,
-    )
+    reason = out_of_scope(name)
+    if not reason:
+        here = f"; here: {', '.join(known)}" if 0 < len(known) <= _LISTED else ""
+        reason = f"{nearest(name, known)} nnfast has of Keras what dense networks need{here}.".lstrip()
+    if _is_imported(sys._getframe(2)):
+        return ImportError(f"cannot import name {name!r} from {module!r}. {reason}", name=module)
+    return AttributeError(f"module {module!r} has no attribute {name!r}. {reason}", name=name)
+
+
+def _is_imported(frame: FrameType) -> bool:
+    """Whether a frame is at the step of `from module import name` that asks a module for the name."""
+    return frame.f_code.co_code[frame.f_lasti] == opmap["IMPORT_FROM"] if frame.f_lasti >= 0 else False
 
 
 def serialize(thing: Configurable) -> dict[str, Any]:

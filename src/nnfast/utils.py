@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import accepting
 from .data import arrays
 from .errors import cut
 from .names import unknown_attribute
 from .seeds import next_seed, set_random_seed
 from .training.health import dead_units
 
-__all__ = ["dead_units", "next_seed", "normalize", "set_random_seed", "to_categorical"]
+if TYPE_CHECKING:
+    from .models import Sequential
+
+__all__ = ["dead_units", "next_seed", "normalize", "plot_model", "set_random_seed", "to_categorical"]
 
 
 def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floating[Any]]:
@@ -69,6 +75,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[np.floa
         return np.asarray(values / norm)
 
 
+@accepting
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float64]:
     """One-hot rows for class labels, as the loss "categorical_crossentropy" wants them.
 
@@ -124,6 +131,47 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     rows = np.zeros((flat.size, num_classes))
     rows[np.arange(flat.size), flat.astype(np.intp)] = 1
     return rows.reshape(*shape, num_classes)
+
+
+def plot_model(
+    model: Sequential,
+    to_file: str | PathLike[str] = "model.png",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: str = "TB",
+    expand_nested: bool = False,
+    dpi: int = 200,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+) -> Any:
+    """Draw a model into a file, by `plot.network`: columns of neurons, from left to right.
+
+    Parameters
+    ----------
+    model : Sequential
+        Whose inputs are known.
+    to_file : path, default "model.png"
+        Its suffix (.png, .svg, .pdf) says how.
+    show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, dpi, show_layer_activations, show_trainable
+        Of the boxes that Keras draws; there are none here, and they change nothing.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    from .plot import network
+
+    return network(model, path=to_file)
+
+
+np_utils = sys.modules[__name__]
+"""The module's name in older Keras."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command `nnfast`: train, compare, predict, thesis, info.
+"""The command `nnfast`: run, train, compare, predict, thesis, info.
 
 Mistakes of a user end in one line on standard error and exit code 2, Ctrl-C in 130; a traceback is a bug of nnfast.
 """
@@ -19,7 +19,12 @@ LONGEST_MESSAGE = 2000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    parsed = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["run"]:  # what follows is the script's, and its errors are its own
+        from .run import run
+
+        return run(given[1:])
+    parsed = parser().parse_args(given)
     if getattr(parsed, "verbose", "auto") != "auto":
         parsed.verbose = int(parsed.verbose)
     try:

@@ -187,12 +187,18 @@ def _add_thesis(commands: Any) -> None:
     parser.set_defaults(run=_thesis)
 
 
+def _add_run(commands: Any) -> None:
+    """For the list of commands only: `main` hands the arguments over as they are."""
+    parser = commands.add_parser("run", help="run a Keras script as it is: nnfast run SCRIPT [ARGUMENT ...]")
+    parser.add_argument("script")
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands, each with the function that runs it."""
     arguments = argparse.ArgumentParser(prog="nnfast", description="Train dense neural networks on the CPU.")
     arguments.add_argument("--version", action="version", version=f"nnfast {__version__}")
     commands = arguments.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_compare, _add_predict, _add_thesis):
+    for add in (_add_run, _add_train, _add_compare, _add_predict, _add_thesis):
         add(commands)
     commands.add_parser("info", help="version, instruction set, cores, build").set_defaults(run=_info)
     return arguments

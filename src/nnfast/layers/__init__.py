@@ -5,6 +5,7 @@ A layer says how shapes pass through it, what weights it has and which ops of th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,10 @@ def get(identifier: object) -> Layer:
             "Add layers one by one; models and lists are no layers."
         )
     return resolve("layer", identifier, Layer, _KNOWN)
+
+
+for _older in ("advanced_activations", "embeddings", "merge", "noise", "normalization"):
+    globals().setdefault(_older, sys.modules[__name__])  # modules of older Keras, all one here
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ..attributes import Guarded, refuse_ignored_methods
 from ..data import arrays
 from ..data.arrays import Floats
+from ..data.tensors import Tensor
 from ..errors import cut
 from ..graph import Op
 from ..names import checked_name, snake_case
@@ -191,7 +192,7 @@ class Layer(Guarded):
     @property
     def weights(self) -> tuple[Floats, ...]:
         """Kernel and bias as views of the model's parameters; none before the model is built."""
-        return tuple(tensor.view() for tensor in self._drawn())
+        return tuple(tensor.view(Tensor) for tensor in self._drawn())
 
     def _drawn(self) -> list[Floats]:
         """The arrays themselves, drawn now where the model can be built."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import activations, initializers
 from ..data.arrays import Floats
+from ..data.tensors import Tensor
 from ..errors import cut
 from ..graph import Op
 from ..names import serialize
@@ -175,12 +176,12 @@ class Dense(_Activated):
     @property
     def kernel(self) -> Floats:
         """View of W, (inputs, units)."""
-        return self._built()[0].view()
+        return self._built()[0].view(Tensor)
 
     @property
     def bias(self) -> Floats | None:
         """View of b, (units,); None without bias."""
-        return self._built()[1].view() if self.use_bias else None
+        return self._built()[1].view(Tensor) if self.use_bias else None
 
     def _built(self) -> list[Floats]:
         if not self._drawn():

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from ..attributes import Guarded, refuse_ignored_methods
+from ..data.tensors import Variable
 from ..errors import cut
 from ..names import nearest, represent
 
@@ -167,7 +168,7 @@ class Optimizer(Guarded):
 
     @property
     def learning_rate(self) -> float:
-        return self._learning_rate
+        return Variable(self._learning_rate, self, "learning_rate")
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:

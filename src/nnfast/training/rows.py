@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import arrays
+from ..data.sources import Source
 from ..errors import cut
 from ..losses import Loss
 from .counts import check_count
@@ -47,6 +48,8 @@ def validation_epochs(frequency: int | Collection[int]) -> Callable[[int], bool]
 
 def unpack(validation_data: object) -> tuple[Any, Any, Any]:
     """x, y and the weights of the rows, or None."""
+    if isinstance(validation_data, Source):
+        return validation_data.as_rows()[:3]
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise ValueError(
             f"validation_data must be (x, y) or (x, y, sample_weight), got {type(validation_data).__name__}."

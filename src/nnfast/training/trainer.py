@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from ..callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list, progress
+from ..data.sources import rows_of
 from ..errors import NonFiniteError, cut
 from . import batches
 from .compiled import Compiled
@@ -148,6 +149,7 @@ class Trainer(Compiled):
         DeadUnits
             All units of a layer give 0 for every row and no weight above it moves; said once.
         """
+        x, y, sample_weight, batch_size, shuffle = rows_of(x, y, sample_weight, batch_size, shuffle)
         if steps_per_epoch is not None or validation_steps is not None:
             raise ValueError(
                 "steps_per_epoch and validation_steps must be None: an epoch is once over all rows. "
@@ -408,6 +410,7 @@ class Trainer(Compiled):
         """
         if steps is not None:
             raise ValueError("steps must be None: all rows are evaluated. Pass fewer rows instead.")
+        x, y, sample_weight, batch_size, _ = rows_of(x, y, sample_weight, batch_size)
         batch_size = checked_batch_size(batch_size)
         shown = progress.mode(verbose)
         chosen = as_list(callbacks)

@@ -1,0 +1,8 @@
+"""`python -m nnfast`: the command `nnfast`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
