@@ -32,8 +32,8 @@ def check_outputs(arguments: argparse.Namespace) -> None:
             )
         paths.require_writable(arguments.plot, "--plot", in_place=True)
     if arguments.save is not None:
-        saving.check_suffix(arguments.save)
         paths.require_writable(arguments.save, "--save")
+        saving.check_suffix(arguments.save)
         paths.require_writable(notes_path(arguments.save), "--save", in_place=True)
 
 
