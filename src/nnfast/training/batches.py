@@ -45,7 +45,7 @@ def run(
         try:
             step(start, stop, None)
         except NonFiniteError:
-            listeners.call(f"on_{kind}_batch_end", batch, logs(start, stop) | {"loss": math.nan})
+            listeners.call(f"on_{kind}_batch_end", batch, logs(start, start) | {"loss": math.nan})
             raise
         listeners.call(f"on_{kind}_batch_end", batch, logs(start, stop))
         if on_progress is not None:
