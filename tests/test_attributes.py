@@ -94,7 +94,10 @@ SPECIAL: dict[str, Callable[[nn.Sequential], object]] = {
     **{
         name: lambda model, name=name: getattr(metrics, name)(0.5)
         for name in (
-            "SensitivityAtSpecificity", "SpecificityAtSensitivity", "PrecisionAtRecall", "RecallAtPrecision"
+            "SensitivityAtSpecificity",
+            "SpecificityAtSensitivity",
+            "PrecisionAtRecall",
+            "RecallAtPrecision",
         )
     },
     **{name: lambda model, name=name: getattr(metrics, name)(3) for name in ("MeanIoU", "OneHotMeanIoU")},
@@ -616,7 +619,10 @@ class Stepped(nn.Sequential):
         (lambda model: model.compile("sgd", Huber()), r"Huber defines call\(\)"),
         (lambda model: model.compile("sgd", Named()), "Named is a loss of your own"),
         (lambda model: model.compile("sgd", MeanSquaredError()), r"defines __call__\(\)"),
-        (lambda model: model.compile("sgd", "mse", metrics=[Counter()]), "Counter must define update_state, as"),
+        (
+            lambda model: model.compile("sgd", "mse", metrics=[Counter()]),
+            "Counter must define update_state, as",
+        ),
         (lambda model: model.compile("sgd", "mse", metrics=[Nothing]), "must define update_state and result"),
         (lambda model: Stepped(), r"Stepped defines train_step\(\)"),
     ],

@@ -169,7 +169,11 @@ def test_several_numbers_are_an_array(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_labels() -> None:
     labels = RNG.integers(0, 3, 70)
-    chosen = ["accuracy", "sparse_categorical_crossentropy", metrics.SparseTopKCategoricalAccuracy(2, name="two")]
+    chosen = [
+        "accuracy",
+        "sparse_categorical_crossentropy",
+        metrics.SparseTopKCategoricalAccuracy(2, name="two"),
+    ]
     made = Sequential([layers.Input((5,)), layers.Dense(3, "softmax")], seed=1)
     made.compile("sgd", "sparse_categorical_crossentropy", metrics=chosen)
     logs = made.evaluate(X, labels, verbose=0, return_dict=True)
@@ -180,7 +184,9 @@ def test_labels() -> None:
 @pytest.mark.parametrize("wrong", ["auc", metrics.Precision(), "f1_score"])
 def test_targets_that_a_metric_does_not_take(wrong: object) -> None:
     made = Sequential([layers.Input((5,)), layers.Dense(3, "softmax")], seed=1)
-    with pytest.raises(ValueError, match="does not fit loss 'sparse_categorical_crossentropy', which takes labels"):
+    with pytest.raises(
+        ValueError, match="does not fit loss 'sparse_categorical_crossentropy', which takes labels"
+    ):
         made.compile("sgd", "sparse_categorical_crossentropy", metrics=[wrong])
     assert made.trainer is None
 
@@ -242,9 +248,9 @@ def test_runs_of_a_grid_count_for_themselves() -> None:
 
     def run(jobs: int) -> list:
         return nn.compare.grid(
-            build, X, Y, optimizers={"sgd": "sgd", "adam": "adam"}, batch_sizes=[7, 16], epochs=2, seeds=2,
+            build, X, Y, optimizers=["sgd", "adam"], batch_sizes=[7, 16], epochs=2, repeats=2,
             loss="binary_crossentropy", metrics=["auc", Largest()], jobs=jobs, verbose=0,
-        ).records  # fmt: skip
+        ).rows()  # fmt: skip
 
     one, two = run(1), run(4)
     assert [r["auc"] for r in one] == [r["auc"] for r in two]

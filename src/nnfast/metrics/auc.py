@@ -98,7 +98,7 @@ class AUC(_FourCounts):
             self._keep((self.num_thresholds,))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        outputs = np.asarray(y_pred, np.float32)
+        outputs: Any = np.asarray(y_pred, np.float32)
         if self._from_logits:
             with np.errstate(over="ignore"):
                 outputs = 1.0 / (1.0 + np.exp(-outputs))

@@ -50,7 +50,9 @@ _KNOWN: dict[str, Callable[..., Metric]] = {
 _KNOWN.update({keras_name(cls.__name__): cls for cls in KNOWN_CLASSES if cls is not means.Accuracy})
 _KNOWN["exact_accuracy"] = means.Accuracy  # for files: "accuracy" is another thing
 _FUNCTIONS: dict[Any, type[Metric]] = {
-    cls.function: cls for cls in KNOWN_CLASSES if issubclass(cls, means.MeanOfRows) and cls is not means.Accuracy
+    cls.function: cls
+    for cls in KNOWN_CLASSES
+    if issubclass(cls, means.MeanOfRows) and cls is not means.Accuracy
 }
 _FUNCTIONS[functions.mean_squared_error] = means.MeanSquaredError  # the root has it, too
 
@@ -74,13 +76,19 @@ def get(identifier: object) -> Metric:
         return named(resolve("metric", _key(identifier), Metric, _KNOWN), identifier)
     if callable(identifier) and not isinstance(identifier, type | Metric):
         cls = _FUNCTIONS.get(identifier)
-        return MeanMetricWrapper(identifier) if cls is None else named(cls(), identifier.__name__)
+        return (
+            MeanMetricWrapper(identifier)
+            if cls is None
+            else named(cls(), getattr(identifier, "__name__", cls.__name__))
+        )
     if isinstance(identifier, Mapping) and "class_name" in identifier:
         identifier = {**identifier, "class_name": _key(str(identifier["class_name"]))}
     metric = resolve("metric", identifier, Metric, _KNOWN)
     if not is_counted_by_engine(metric):
         missing = [
-            name for name in ("update_state", "result") if getattr(type(metric), name) is getattr(Metric, name)
+            name
+            for name in ("update_state", "result")
+            if getattr(type(metric), name) is getattr(Metric, name)
         ]
         if missing:
             raise TypeError(

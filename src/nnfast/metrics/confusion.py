@@ -6,7 +6,7 @@ same outputs fall on the same side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -97,7 +97,7 @@ def counts(
             f"y_true and y_pred must have the same shape, got {np.shape(y_true)} and {np.shape(y_pred)}. "
             "For labels of several classes use one-hot rows: utils.to_categorical."
         )
-    weights = np.ones(outputs.shape)
+    weights: Doubles = np.ones(outputs.shape)
     if sample_weight is not None:
         column = np.asarray(sample_weight, np.float64)[..., None]
         weights = weights * same_rank(targets, column, expand=False)[1]
@@ -125,9 +125,7 @@ def counts(
     return found if multi_label else tuple(part[:, 0] for part in found)  # type: ignore[return-value]
 
 
-def _number_below(
-    outputs: Array, thresholds: Sequence[float] | Doubles, even: bool
-) -> NDArray[np.int64]:
+def _number_below(outputs: Array, thresholds: Sequence[float] | Doubles, even: bool) -> NDArray[np.int64]:
     """How many of the thresholds, in ascending order, each output is above."""
     if not even:
         return np.searchsorted(np.sort(np.asarray(thresholds, np.float32)), outputs, side="left")
@@ -354,7 +352,7 @@ class _FourCounts(Metric):
 
     @property
     def thresholds(self) -> list[float]:
-        return self._thresholds.tolist()
+        return [float(threshold) for threshold in self._thresholds]
 
     @property
     def true_positives(self) -> Doubles:
@@ -399,13 +397,17 @@ class _BestAt(_FourCounts):
     """
 
     required: ClassVar[str]
-    rates: ClassVar[Callable[[Any], tuple[Doubles, Doubles]]]
     num_thresholds: Final[int]
     class_id: Final[int | None]
     value: Final[float]
 
-    def _begin(
-        self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: object
+    def __init__(
+        self,
+        value: float,
+        num_thresholds: int = 200,
+        class_id: int | None = None,
+        name: str | None = None,
+        dtype: object = None,
     ) -> None:
         super().__init__(dtype, name)
         if not 0 <= value <= 1:
@@ -422,8 +424,12 @@ class _BestAt(_FourCounts):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         self._count(y_true, y_pred, class_id=self.class_id, sample_weight=sample_weight)
 
+    def _rates(self) -> tuple[Doubles, Doubles]:
+        """At each threshold: the rate that is asked for, and the one that is to be as large as can be."""
+        return self._recall, self._precision
+
     def result(self) -> float:
-        required, wanted = type(self).rates(self)
+        required, wanted = self._rates()
         return float(np.where(required >= self.value, wanted, 0.0).max())
 
     def get_config(self) -> dict[str, Any]:
@@ -439,7 +445,6 @@ class SensitivityAtSpecificity(_BestAt):
     """The largest sensitivity at a specificity of at least this."""
 
     required = "specificity"
-    rates = staticmethod(lambda self: (self._specificity, self._recall))
 
     def __init__(
         self,
@@ -449,14 +454,16 @@ class SensitivityAtSpecificity(_BestAt):
         name: str | None = None,
         dtype: object = None,
     ) -> None:
-        self._begin(specificity, num_thresholds, class_id, name, dtype)
+        super().__init__(specificity, num_thresholds, class_id, name, dtype)
+
+    def _rates(self) -> tuple[Doubles, Doubles]:
+        return self._specificity, self._recall
 
 
 class SpecificityAtSensitivity(_BestAt):
     """The largest specificity at a sensitivity of at least this."""
 
     required = "sensitivity"
-    rates = staticmethod(lambda self: (self._recall, self._specificity))
 
     def __init__(
         self,
@@ -466,14 +473,16 @@ class SpecificityAtSensitivity(_BestAt):
         name: str | None = None,
         dtype: object = None,
     ) -> None:
-        self._begin(sensitivity, num_thresholds, class_id, name, dtype)
+        super().__init__(sensitivity, num_thresholds, class_id, name, dtype)
+
+    def _rates(self) -> tuple[Doubles, Doubles]:
+        return self._recall, self._specificity
 
 
 class PrecisionAtRecall(_BestAt):
     """The largest precision at a recall of at least this."""
 
     required = "recall"
-    rates = staticmethod(lambda self: (self._recall, self._precision))
 
     def __init__(
         self,
@@ -483,14 +492,16 @@ class PrecisionAtRecall(_BestAt):
         name: str | None = None,
         dtype: object = None,
     ) -> None:
-        self._begin(recall, num_thresholds, class_id, name, dtype)
+        super().__init__(recall, num_thresholds, class_id, name, dtype)
+
+    def _rates(self) -> tuple[Doubles, Doubles]:
+        return self._recall, self._precision
 
 
 class RecallAtPrecision(_BestAt):
     """The largest recall at a precision of at least this."""
 
     required = "precision"
-    rates = staticmethod(lambda self: (self._precision, self._recall))
 
     def __init__(
         self,
@@ -500,7 +511,10 @@ class RecallAtPrecision(_BestAt):
         name: str | None = None,
         dtype: object = None,
     ) -> None:
-        self._begin(precision, num_thresholds, class_id, name, dtype)
+        super().__init__(precision, num_thresholds, class_id, name, dtype)
+
+    def _rates(self) -> tuple[Doubles, Doubles]:
+        return self._precision, self._recall
 
 
 CLASSES: list[type[Metric]] = [

@@ -56,7 +56,27 @@ class Sum(Metric):
         return float(self.total)
 
 
-class Mean(Metric):
+class _Averaging(Metric):
+    """Base of the means: a weighted sum and the sum of the weights."""
+
+    total: Final[Variable]
+    count: Final[Variable]
+
+    def __init__(self, name: str | None, dtype: object = None) -> None:
+        super().__init__(dtype, name)
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def _add(self, values: Any, sample_weight: Any) -> None:
+        values, weight = _of_rows(values, sample_weight, np.mean)
+        self.total.assign_add(values.sum())
+        self.count.assign_add(values.size if weight is None else weight.sum())
+
+    def result(self) -> float:
+        return self.finish(float(self.total) / float(self.count)) if self.count else 0.0
+
+
+class Mean(_Averaging):
     """Mean of the values it is given, weighted where weights are given; 0 before the first.
 
     Examples
@@ -67,24 +87,14 @@ class Mean(Metric):
     1.0
     """
 
-    total: Final[Variable]
-    count: Final[Variable]
-
     def __init__(self, name: str | None = "mean", dtype: object = None) -> None:
-        super().__init__(dtype, name)
-        self.total = self.add_variable((), "zeros", name="total")
-        self.count = self.add_variable((), "zeros", name="count")
+        super().__init__(name, dtype)
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        values, weight = _of_rows(values, sample_weight, np.mean)
-        self.total.assign_add(values.sum())
-        self.count.assign_add(values.size if weight is None else weight.sum())
-
-    def result(self) -> float:
-        return self.finish(float(self.total) / float(self.count)) if self.count else 0.0
+        self._add(values, sample_weight)
 
 
-class MeanMetricWrapper(Mean):
+class MeanMetricWrapper(_Averaging):
     """Mean over rows of a function of targets and outputs.
 
     Parameters
@@ -105,13 +115,13 @@ class MeanMetricWrapper(Mean):
         self._arguments = kwargs
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        super().update_state(self._fn(y_true, y_pred, **self._arguments), sample_weight)
+        self._add(self._fn(y_true, y_pred, **self._arguments), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         return {"fn": self._fn, **super().get_config(), **self._arguments}
 
 
-class MeanOfRows(Mean):
+class MeanOfRows(_Averaging):
     """Base of the metrics that average a function of `functions`, which `takes` these arguments of theirs."""
 
     function: ClassVar[Callable[..., Array]]
@@ -130,7 +140,7 @@ class MeanOfRows(Mean):
         self._arguments = {}
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        super().update_state(type(self).function(y_true, y_pred, **self._arguments), sample_weight)
+        self._add(type(self).function(y_true, y_pred, **self._arguments), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._arguments}

@@ -96,9 +96,7 @@ class FBetaScore(Metric):
         if self.average == "micro":
             true, false, missed = (np.atleast_1d(part.sum()) for part in (true, false, missed))
         precision, recall = true / (true + false + EPSILON), true / (true + missed + EPSILON)
-        scores = (1 + self.beta**2) * (
-            precision * recall / (self.beta**2 * precision + recall + EPSILON)
-        )
+        scores = (1 + self.beta**2) * (precision * recall / (self.beta**2 * precision + recall + EPSILON))
         if self.average is None:
             return scores
         if self.average == "weighted":

@@ -440,9 +440,7 @@ class Trainer(Compiled):
     ) -> Logs:
         rows, totals = len(data.x), self._totals()
         watch = self._watch(data, batch_size)
-        run = self._network().prepare(
-            *data, batch_size=rows, train=False, keeps_outputs=watch is not None
-        )
+        run = self._network().prepare(*data, batch_size=rows, train=False, keeps_outputs=watch is not None)
 
         def step(start: int, stop: int, on_progress: batches.Progress) -> None:
             room = watch.room(start, stop) if watch else None

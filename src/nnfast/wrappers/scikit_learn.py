@@ -45,34 +45,8 @@ _ROUTES = ("model", "fit", "predict", "compile", "optimizer", "loss", "metrics",
 _OLD_NAMES = {"nb_epoch": "epochs"}  # of Keras 1
 
 
-class _Wrapper(BaseEstimator):
-    """Base of the two.
-
-    Parameters
-    ----------
-    build_fn : callable, optional
-        Builds and compiles a model: a function, or an object that is called. Left out, the class itself defines
-        `__call__`.
-    model : callable or Sequential, optional
-        The same, as SciKeras has it: it may leave the compiling to the wrapper. Of a model a copy is trained.
-    **sk_params
-        Arguments of `fit`, `predict` and `compile` (`epochs`, `batch_size`, `optimizer`, ...) and of the function,
-        by their names; with a prefix for one of these: `model__units`, `optimizer__learning_rate`, `fit__epochs`.
-        `warm_start=True` goes on with the model there is; `random_state` seeds it.
-
-    Attributes
-    ----------
-    model_ : Sequential
-        The fitted model; with `build_fn` also called `model`.
-    history_ : dict
-        Values of each epoch; also called `history`, with their indices in `epoch`.
-    n_features_in_ : int
-
-    Raises
-    ------
-    ValueError
-        A name that nothing takes.
-    """
+class _Wrapper(BaseEstimator):  # type: ignore[misc]
+    """Base of the two."""
 
     def __init__(self, build_fn: Any = None, *, model: Any = None, **sk_params: Any) -> None:
         if build_fn is not None and model is not None:
@@ -163,12 +137,16 @@ class _Wrapper(BaseEstimator):
         else:
             takes = _arguments_of(build)
             arguments = self._of("model", set(takes))
-            offered = {"meta": self._meta, "params": self.get_params, "compile_kwargs": self._compile_arguments}
+            offered = {
+                "meta": self._meta,
+                "params": self.get_params,
+                "compile_kwargs": self._compile_arguments,
+            }
             arguments |= {name: make() for name, make in offered.items() if name in takes}
             model = build(**arguments)
         if model.optimizer is None:
             model.compile(**self._compile_arguments())
-        return model  # type: ignore[no-any-return]
+        return model
 
     def _compile_arguments(self) -> dict[str, Any]:
         arguments = {"optimizer": "rmsprop", **self._of("compile", _COMPILE)}
@@ -224,7 +202,7 @@ class _Wrapper(BaseEstimator):
             self.epoch: list[int] = []
         if self._given_model is None:
             self.model = self.model_
-        arguments = self._of("fit", _FIT) | kwargs
+        arguments = {**self._of("fit", _FIT), **kwargs}
         callbacks = arguments.get("callbacks")
         if callbacks is not None:
             chosen = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
@@ -252,7 +230,7 @@ class _Wrapper(BaseEstimator):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet. Call fit first.")
-        return self.model_.predict(X, **(self._of("predict", _PREDICT - {"callbacks"}) | kwargs))
+        return self.model_.predict(X, **{**self._of("predict", _PREDICT - {"callbacks"}), **kwargs})
 
     def _learn_targets(self, y: NDArray[Any], anew: bool) -> NDArray[Any]:
         """Targets as they came, once it is known what they are."""
@@ -266,13 +244,38 @@ class _Wrapper(BaseEstimator):
         return y
 
 
-class KerasClassifier(ClassifierMixin, _Wrapper):
-    __doc__ = f"""A classifier for scikit-learn.
+class KerasClassifier(ClassifierMixin, _Wrapper):  # type: ignore[misc]
+    """A classifier for scikit-learn.
 
     Labels may be of any type, strings too: the model sees their places in `classes_`, one-hot where its loss needs
     that. One-hot targets are taken as they are; `predict` then gives places with `build_fn`, one-hot rows with
     `model`.
-    {(_Wrapper.__doc__ or "").partition("Base of the two.")[2]}
+
+    Parameters
+    ----------
+    build_fn : callable, optional
+        Builds and compiles a model: a function, or an object that is called. Left out, the class itself defines
+        `__call__`.
+    model : callable or Sequential, optional
+        The same, as SciKeras has it: it may leave the compiling to the wrapper. Of a model a copy is trained.
+    **sk_params
+        Arguments of `fit`, `predict` and `compile` (`epochs`, `batch_size`, `optimizer`, ...) and of the function,
+        by their names; with a prefix for one of these: `model__units`, `optimizer__learning_rate`, `fit__epochs`.
+        `warm_start=True` goes on with the model there is; `random_state` seeds it.
+
+    Attributes
+    ----------
+    model_ : Sequential
+        The fitted model; with `build_fn` also called `model`.
+    history_ : dict
+        Values of each epoch; also called `history`, with their indices in `epoch`.
+    n_features_in_ : int
+
+    Raises
+    ------
+    ValueError
+        A name that nothing takes.
+
     Examples
     --------
     >>> from nnfast import Sequential, layers
@@ -310,17 +313,20 @@ class KerasClassifier(ClassifierMixin, _Wrapper):
     def _places(self, y: NDArray[Any]) -> NDArray[np.intp]:
         """Of each label in `classes_`."""
         labels = y.argmax(axis=1) if self.one_hot_ and y.ndim == 2 else y.reshape(-1)
-        places = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
+        places: NDArray[np.intp] = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
         wrong = self.classes_[places] != labels
         if wrong.any():
             row = int(wrong.argmax())
-            raise ValueError(f"y must hold the classes {list(self.classes_)}, got {labels[row]!r} in row {row}.")
+            raise ValueError(
+                f"y must hold the classes {list(self.classes_)}, got {labels[row]!r} in row {row}."
+            )
         return places
 
     def _predicted(self, outputs: NDArray[np.float32]) -> NDArray[np.intp]:
         if outputs.shape[1] == 1:
             return (outputs[:, 0] > 0.5).astype(np.intp)
-        return outputs.argmax(axis=1)
+        places: NDArray[np.intp] = outputs.argmax(axis=1)
+        return places
 
     def predict(self, X: Any, **kwargs: Any) -> NDArray[Any]:
         """The likeliest class of each row.
@@ -352,9 +358,34 @@ class KerasClassifier(ClassifierMixin, _Wrapper):
         return float(accuracy_score(self._places(np.asarray(y)), found, sample_weight=sample_weight))
 
 
-class KerasRegressor(RegressorMixin, _Wrapper):
-    __doc__ = f"""A regression for scikit-learn.
-    {(_Wrapper.__doc__ or "").partition("Base of the two.")[2]}"""
+class KerasRegressor(RegressorMixin, _Wrapper):  # type: ignore[misc]
+    """A regression for scikit-learn.
+
+    Parameters
+    ----------
+    build_fn : callable, optional
+        Builds and compiles a model: a function, or an object that is called. Left out, the class itself defines
+        `__call__`.
+    model : callable or Sequential, optional
+        The same, as SciKeras has it: it may leave the compiling to the wrapper. Of a model a copy is trained.
+    **sk_params
+        Arguments of `fit`, `predict` and `compile` (`epochs`, `batch_size`, `optimizer`, ...) and of the function,
+        by their names; with a prefix for one of these: `model__units`, `optimizer__learning_rate`, `fit__epochs`.
+        `warm_start=True` goes on with the model there is; `random_state` seeds it.
+
+    Attributes
+    ----------
+    model_ : Sequential
+        The fitted model; with `build_fn` also called `model`.
+    history_ : dict
+        Values of each epoch; also called `history`, with their indices in `epoch`.
+    n_features_in_ : int
+
+    Raises
+    ------
+    ValueError
+        A name that nothing takes.
+    """
 
     def predict(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Outputs for each row.
