@@ -152,7 +152,7 @@ def test_classes_of_ones_own_are_refused(tmp_path: Path) -> None:
         make(MySGD()).save(tmp_path / "m")
     model = nn.Sequential([nn.layers.Input((2,)), nn.layers.Dense(1)])
     model.compile("sgd", MyLoss(), metrics=["mae"])
-    with pytest.raises(ValueError, match="Unknown loss 'MyLoss'.*Known: "):
+    with pytest.raises(ValueError, match=r"Unknown loss 'MyLoss'.*Known: "):
         model.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
