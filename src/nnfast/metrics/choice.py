@@ -223,7 +223,7 @@ def bind(metrics: Iterable[Metric], loss: Loss, outputs: int, activation: str) -
             targets = "labels (N,)" if loss.sparse else f"targets (N, {outputs})"
             raise ValueError(
                 f"metric {metric.name!r} does not fit loss {loss.name!r}, which takes {targets}. "
-                "For accuracy use 'accuracy', which picks the right one; else the metric of the other kind."
+                "Use 'accuracy', which picks the right one, or the metric of the other kind."
             )
         if metric.name == "loss":
             raise ValueError("metrics must have different names, got 'loss' twice. Pass another name= to it.")
