@@ -96,6 +96,18 @@ SPECIAL: dict[str, Callable[[nn.Sequential], object]] = {
     "Layer": lambda model: layers.Layer(),
     "LearningRateScheduler": lambda model: callbacks.LearningRateScheduler(lambda epoch: 0.1),
     "Optimizer": lambda model: optimizers.SGD(),
+    "MeanMetricWrapper": lambda model: metrics.MeanMetricWrapper(len),
+    **{
+        name: lambda model, name=name: getattr(metrics, name)(0.5)
+        for name in (
+            "SensitivityAtSpecificity",
+            "SpecificityAtSensitivity",
+            "PrecisionAtRecall",
+            "RecallAtPrecision",
+        )
+    },
+    **{name: lambda model, name=name: getattr(metrics, name)(3) for name in ("MeanIoU", "OneHotMeanIoU")},
+    **{name: lambda model, name=name: getattr(metrics, name)(3, [0]) for name in ("IoU", "OneHotIoU")},
     "Guarded": lambda model: attributes.Guarded(),
 }
 
@@ -619,8 +631,8 @@ class MeanSquaredError(losses.Loss):
 
 
 class Counter(metrics.Metric):
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        pass
+    def result(self):
+        return 0.0
 
 
 class Nothing(metrics.Metric):
@@ -643,8 +655,11 @@ class Stepped(nn.Sequential):
         (lambda model: model.compile("sgd", Huber()), r"Huber defines call\(\)"),
         (lambda model: model.compile("sgd", Named()), "Named is a loss of your own"),
         (lambda model: model.compile("sgd", MeanSquaredError()), r"defines __call__\(\)"),
-        (lambda model: model.compile("sgd", "mse", metrics=[Counter()]), r"Counter defines update_state\(\)"),
-        (lambda model: model.compile("sgd", "mse", metrics=[Nothing]), "Nothing is a metric of your own"),
+        (
+            lambda model: model.compile("sgd", "mse", metrics=[Counter()]),
+            "Counter must define update_state, as",
+        ),
+        (lambda model: model.compile("sgd", "mse", metrics=[Nothing]), "must define update_state and result"),
         (lambda model: Stepped(), r"Stepped defines train_step\(\)"),
     ],
 )

@@ -161,7 +161,7 @@ CALLS = [
     (lambda: uncompiled().compile("sgd", None), TypeError, "loss must be a name, or an object or subclass of Loss, got None. Known names: "),
     (lambda: uncompiled().compile(0.1, "mse"), TypeError, "optimizer must be a name, or an object or subclass of Optimizer, got 0.1"),
     (lambda: uncompiled().compile("sgd", "mse", metrics=["acuracy"]), ValueError, "Unknown metric 'acuracy'. Did you mean 'accuracy'?"),
-    (lambda: uncompiled().compile("sgd", "mse", metrics=[len]), TypeError, "metric must be a name, or an object or subclass of Metric, got <built-in"),
+    (lambda: uncompiled().compile("sgd", "mse", metrics=[0.5]), TypeError, "metric must be a name, or an object or subclass of Metric, got 0.5"),
     (lambda: uncompiled().compile("sgd", "mse", metrics=[metrics.BinaryAccuracy(name="loss")]), ValueError, "got 'loss' twice"),
     (lambda: uncompiled().compile("sgd", "sparse_categorical_crossentropy", metrics=["mse"]), ValueError, "metric 'mse' does not fit loss 'sparse_categorical_crossentropy', which takes labels (N,)"),
     (lambda: uncompiled().compile("sgd", "mse", metrics=["sparse_categorical_accuracy"]), ValueError, "which takes targets (N, 3). Use 'accuracy'"),

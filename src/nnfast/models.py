@@ -118,6 +118,7 @@ class Sequential(OlderMethods, Network):
         loss: object,
         loss_weights: None = None,
         metrics: Iterable[object] | str | None = None,
+        weighted_metrics: Iterable[object] | str | None = None,
         *,
         backend: str = BACKENDS[0],
     ) -> None:
@@ -129,7 +130,9 @@ class Sequential(OlderMethods, Network):
         loss : str or Loss
         loss_weights : None
             Keras' argument for several outputs, in its place.
-        metrics : iterable of str or Metric, optional
+        metrics : iterable of str, Metric or function, optional
+        weighted_metrics : iterable of str, Metric or function, optional
+            The same, weighted by `sample_weight` and `class_weight`.
         backend : {"native", "reference"}, default "native"
             "reference" trains with pure NumPy on identical batches.
 
@@ -146,7 +149,7 @@ class Sequential(OlderMethods, Network):
                 f"loss_weights must be None, as there is one output, got {loss_weights!r}. "
                 "Pass metrics by name: metrics=[...]."
             )
-        Trainer(self, optimizer, loss, metrics, backend)._release_model()
+        Trainer(self, optimizer, loss, metrics, backend, weighted_metrics)._release_model()
 
     fit = _delegated(Trainer.fit)
     evaluate = _delegated(Trainer.evaluate)
@@ -168,7 +171,7 @@ class Sequential(OlderMethods, Network):
     @property
     def metrics_names(self) -> list[str]:
         """Keys of the logs: "loss" and the metrics."""
-        return ["loss", *(metric.name for metric in (self.trainer.metrics if self.trainer else ()))]
+        return self.trainer.metrics_names if self.trainer else ["loss"]
 
     # Prediction
 

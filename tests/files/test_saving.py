@@ -141,9 +141,6 @@ def test_classes_of_ones_own_are_refused(tmp_path: Path) -> None:
     class MySGD(nn.optimizers.SGD):
         pass
 
-    class MyError(nn.metrics.MeanSquaredError):
-        pass
-
     class MyLoss(nn.losses.MeanSquaredError):
         pass
 
@@ -153,11 +150,10 @@ def test_classes_of_ones_own_are_refused(tmp_path: Path) -> None:
         nn.Sequential([nn.layers.Input((2,)), Mine(1)]).save(tmp_path / "m")
     with pytest.raises(ValueError, match=r"Unknown optimizer 'MySGD'.*Known: sgd"):
         make(MySGD()).save(tmp_path / "m")
-    for what, loss, metric in (("metric 'MyError'", "mse", MyError()), ("loss 'MyLoss'", MyLoss(), "mae")):
-        model = nn.Sequential([nn.layers.Input((2,)), nn.layers.Dense(1)])
-        model.compile("sgd", loss, metrics=[metric])
-        with pytest.raises(ValueError, match=f"Unknown {what}.*Known: "):
-            model.save(tmp_path / "m")
+    model = nn.Sequential([nn.layers.Input((2,)), nn.layers.Dense(1)])
+    model.compile("sgd", MyLoss(), metrics=["mae"])
+    with pytest.raises(ValueError, match=r"Unknown loss 'MyLoss'.*Known: "):
+        model.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
 

@@ -180,11 +180,15 @@ class ProgressBar(Callback):
         unit = (
             f"{step:.0f}s" if step >= 1 else f"{step * 1e3:.0f}ms" if step >= 1e-3 else f"{step * 1e6:.0f}us"
         )
-        values = [
-            f" - {key}: {value:{'.4f' if abs(value) > 1e-3 or value == 0 else '.4e'}}"
-            for key, value in logs.items()
-        ]
+        values = [f" - {key}: {_digits(value)}" for key, value in logs.items()]
         return f" {seconds:.0f}s {unit}/step{''.join(values)}"
+
+
+def _digits(value: Any) -> str:
+    """Of one number, or of each of several."""
+    if getattr(value, "ndim", 0):
+        return f"[{', '.join(map(_digits, value))}]"
+    return f"{value:{'.4f' if abs(value) > 1e-3 or value == 0 else '.4e'}}"
 
 
 def bar(total: float, bar_format: str, initial: float = 0.0) -> Any:

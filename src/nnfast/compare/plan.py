@@ -102,7 +102,7 @@ class Plan(NamedTuple):
             "rows": [cell.rows for cell in self.cells],
             "epochs": self.epochs,
             "loss": serialize(self.loss),
-            "metrics": [metrics.describe(metric) for metric in self.metrics],
+            "metrics": [metrics.describe(metric) or metric.name for metric in self.metrics],
             "backend": self.backend,
             "x and y": digest(self.train),
             "validation_data": digest(self.validation),

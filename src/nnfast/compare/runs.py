@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, optimizers, utils
+from .. import _core, metrics, optimizers, utils
 from ..callbacks import Logs, TerminateOnNaN, TimeHistory
 from ..models import Sequential
 from ..threads import share_threads
@@ -66,7 +66,9 @@ class Watch(TimeHistory):
 def _run(plan: Plan, cell: Cell, watch: Watch) -> Record:
     """One run."""
     model = Sequential.from_config(cell.model)
-    model.compile(optimizers.get(cell.optimizer), plan.loss, metrics=plan.metrics, backend=plan.backend)
+    model.compile(
+        optimizers.get(cell.optimizer), plan.loss, metrics=metrics.copies(plan.metrics), backend=plan.backend
+    )
     assert model.trainer is not None
     model.trainer.warns_of_dead_units = False  # one warning for the whole grid is enough
     x, y = subset(plan.train, cell)

@@ -160,7 +160,7 @@ def _contents(model: Network) -> tuple[dict[str, Any], Tensors]:
         compiled = description["trainer"]["compile"]
         optimizers.get(compiled["optimizer"])
         losses.get(compiled["loss"])
-        for metric in compiled["metrics"]:
+        for metric in (*compiled["metrics"], *compiled.get("weighted_metrics", ())):
             metrics.get(metric)
     for layer in description["model"]["layers"]:
         layers.get(layer)
@@ -184,7 +184,7 @@ def _check_names(model: Network) -> None:
         seen.add(layer.name)
     trainer = _trainer(model)
     named: Any
-    for named in (model, *model.layers, *(trainer.metrics if trainer else ())):
+    for named in (model, *model.layers, *(trainer._all_metrics if trainer else ())):
         if not isinstance(named.name, str):
             raise ValueError(
                 f"the name of a {type(named).__name__} must be a string, got {named.name!r}. "

@@ -46,7 +46,7 @@ def run(
         try:
             step(start, stop, None)
         except NonFiniteError:
-            listeners.call(end, batch, logs(start, stop) | {"loss": math.nan})
+            listeners.call(end, batch, logs(start, start) | {"loss": math.nan})
             raise
         listeners.call(end, batch, logs(start, stop))
         if on_progress is not None:

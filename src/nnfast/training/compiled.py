@@ -14,16 +14,21 @@ from .. import metrics as metrics_module
 from ..attributes import Guarded
 from ..callbacks import Logs
 from ..data import arrays
-from ..errors import cut
+from ..errors import cut, warn
 from ..names import serialize, unknown_name
 from ..network import BACKENDS, Draft, Network
 from .counts import checked_total
 from .health import LastFinite
 from .last_layers import warn_of_last_layers
 from .rows import Data
+from .watch import Watch, Watched
 
 if TYPE_CHECKING:
     from ..network import Net
+
+
+WATCHED = -1
+"""Place of a metric that stands in no column of the engine's totals."""
 
 
 class Compiled(Guarded):
@@ -32,6 +37,7 @@ class Compiled(Guarded):
     optimizer: Final[optimizers.Optimizer]
     loss: Final[losses.Loss]
     metrics: Final[tuple[metrics_module.Metric, ...]]
+    weighted_metrics: Final[tuple[metrics_module.Metric, ...]]
     backend: Final[str]
     _remedies: ClassVar = {"": "Make a new Trainer, or call compile again.", "slots": "Use set_slots."}
 
@@ -42,6 +48,7 @@ class Compiled(Guarded):
         loss: object,
         metrics: Iterable[object] | str | None = (),
         backend: str = BACKENDS[0],
+        weighted_metrics: Iterable[object] | str | None = (),
     ) -> None:
         if backend not in BACKENDS:
             raise unknown_name("backend", str(backend), BACKENDS)
@@ -50,6 +57,7 @@ class Compiled(Guarded):
         self.optimizer = optimizers.get(optimizer)
         self.loss = losses.get(loss)
         self.metrics = tuple(metrics_module.get_all(metrics))
+        self.weighted_metrics = tuple(metrics_module.get_weighted(weighted_metrics, self.metrics))
         self.backend = backend
         self._epoch = 0
         self._epochs_shuffled = 0
@@ -121,16 +129,24 @@ class Compiled(Guarded):
 
     def _bind(self, head: tuple[int, str]) -> None:
         """Decide what is counted for a model of these outputs: each row of the engine's table once, under as many
-        names as are asked for."""
+        names as are asked for; and what is watched, as the engine does not count it."""
         if head == self._head:
             return
         bound = metrics_module.bind(self.metrics, self.loss, *head)
+        metrics_module.bind(self.weighted_metrics, self.loss, *head)
         losses.warn_of_head(self.loss, *head)
         warn_of_last_layers(self.loss, self.model._last_layers())
-        self._rows = list(dict.fromkeys(bound))
+        bound += [None] * len(self.weighted_metrics)
+        self._rows = list(dict.fromkeys(row for row in bound if row is not None))
         self._columns: list[tuple[str, Callable[[float], float], int]] = [("loss", float, 0)]
-        for metric, row in zip(self.metrics, bound, strict=True):
-            self._columns.append((metric.name, metric.finish, 1 + self._rows.index(row)))
+        self._watched: list[Watched] = []
+        for number, (metric, row) in enumerate(zip(self._all_metrics, bound, strict=True)):
+            if row is not None:
+                self._columns.append((metric.name, metric.finish, 1 + self._rows.index(row)))
+                continue
+            self._columns.append((metric.name, float, WATCHED))
+            concrete = metrics_module.decided(metric, self.loss, head[0])
+            self._watched.append(Watched(metric.name, concrete, number >= len(self.metrics)))
         self._head = head
 
     def _move(self, draft: Draft) -> None:
@@ -146,14 +162,31 @@ class Compiled(Guarded):
     @property
     def directions(self) -> dict[str, str]:
         """What counts as better for each metric: "min" or "max"."""
-        return {metric.name: metric.direction for metric in self.metrics}
+        return {metric.name: metric.direction for metric in self._all_metrics if metric.direction}
+
+    @property
+    def _all_metrics(self) -> tuple[metrics_module.Metric, ...]:
+        return self.metrics + self.weighted_metrics
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Keys of the logs: "loss" and the metrics."""
+        return ["loss", *(metric.name for metric in self._all_metrics)]
 
     def _totals(self) -> NDArray[np.float64]:
         return np.zeros(1 + len(self._rows))
 
-    def _means(self, totals: NDArray[np.float64], rows: int) -> Logs:
-        sums = totals.tolist()
-        return {name: finish(sums[place] / rows) for name, finish, place in self._columns}
+    def _watch(self, data: Data, batch_size: int) -> Watch | None:
+        """What counts the metrics that the engine does not; None without such metrics."""
+        return Watch(self._watched, data, batch_size, self.model._head[0]) if self._watched else None
+
+    def _means(self, totals: NDArray[np.float64], rows: int, watch: Watch | None) -> Logs:
+        """Loss and metrics of the first rows, whose batches are complete."""
+        sums, counted = totals.tolist(), watch.results(rows) if watch else {}
+        logs: Logs = {}
+        for name, finish, place in self._columns:
+            logs |= counted[name] if place == WATCHED else {name: finish(sums[place] / max(1, rows))}
+        return logs
 
     # Data
 
@@ -214,12 +247,19 @@ class Compiled(Guarded):
             net.step = 0
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of `compile`, JSON-able; it takes them back: `model.compile(**config)`."""
+        """The arguments of `compile`, JSON-able; it takes them back: `model.compile(**config)`.
+
+        Warns
+        -----
+        UserWarning
+            Metrics of a user's own are left out: what they do cannot be written down.
+        """
         return {
             "optimizer": serialize(self.optimizer),
             "loss": serialize(self.loss),
-            "metrics": [metrics_module.describe(metric) for metric in self.metrics],
+            "metrics": _descriptions(self.metrics),
             "backend": self.backend,
+            **({"weighted_metrics": _descriptions(self.weighted_metrics)} if self.weighted_metrics else {}),
         }
 
     @property
@@ -311,7 +351,7 @@ class Compiled(Guarded):
         """Everything that pickle and deepcopy need to make an equal trainer for an equal model."""
         built = self._net is not None
         return {
-            "arguments": (self.optimizer, self.loss, self.metrics, self.backend),
+            "arguments": (self.optimizer, self.loss, self.metrics, self.backend, self.weighted_metrics),
             "state": self.state(),
             "iterations": self.iterations,
             "slots": {name: [tensor.copy() for tensor in tensors] for name, tensors in self.slots.items()}
@@ -336,6 +376,17 @@ class Compiled(Guarded):
 
     def __reduce__(self) -> tuple[Callable[[Network], Compiled], tuple[Network]]:
         return _trainer_of, (self.model,)
+
+
+def _descriptions(metrics: Iterable[metrics_module.Metric]) -> list[dict[str, Any]]:
+    found = {metric.name: metrics_module.describe(metric) for metric in metrics}
+    own = [name for name, description in found.items() if description is None]
+    if own:
+        warn(
+            f"metrics of your own are left out of what is saved: {', '.join(own)}. "
+            "Pass them to compile again after loading."
+        )
+    return [description for description in found.values() if description is not None]
 
 
 def _trainer_of(model: Any) -> Compiled:

@@ -25,6 +25,7 @@ from .rows import Data, check_share, split, stand_ins, unpack, validation_epochs
 
 if TYPE_CHECKING:
     from ..network import Run
+    from .watch import Watch
 
 
 class Trainer(Compiled):
@@ -44,6 +45,8 @@ class Trainer(Compiled):
         in Keras, a name that is given twice is numbered: "mae", "mae_1".
     backend : {"native", "reference"}, default "native"
         "reference" trains with pure NumPy on identical batches.
+    weighted_metrics : iterable of str or Metric, default ()
+        The same, weighted by `sample_weight` and `class_weight`.
 
     Attributes
     ----------
@@ -205,13 +208,14 @@ class Trainer(Compiled):
         validates: Callable[[int], bool],
     ) -> History:
         model, rows = self.model, len(data.x)
-        run, totals = self._network().prepare(*data, batch_size), self._totals()
+        watch, totals = self._watch(data, batch_size), self._totals()
+        run = self._network().prepare(*data, batch_size, keeps_outputs=watch is not None)
         history = History()
         callbacks.append(history)
         if verbose:
             callbacks.append(
                 progress.ProgressBar(
-                    verbose, rows, batch_size, lambda done: self._means(totals, done) if done else {}
+                    verbose, rows, batch_size, lambda done: self._means(totals, done, watch) if done else {}
                 )
             )
         listeners = CallbackList(
@@ -220,7 +224,7 @@ class Trainer(Compiled):
         stop_on_nan = any(
             isinstance(callback, TerminateOnNaN) and not callback.raise_error for callback in callbacks
         )
-        train = self._epoch_of(run, rows, batch_size, totals, listeners, shuffle)
+        train = self._epoch_of(run, rows, batch_size, totals, watch, listeners, shuffle)
         model.history = history
         model.stop_training = False
         self._last_finite.begin(self._params)
@@ -230,14 +234,14 @@ class Trainer(Compiled):
             for epoch in epochs:
                 listeners.call("on_epoch_begin", epoch, {})
                 try:
-                    logs = self._means(totals, train())
+                    logs = self._means(totals, train(), watch)
                     self._check_epoch(data)
                 except NonFiniteError as error:
                     error.epoch = epoch
                     if not stop_on_nan:
                         raise
                     if error.batch is not None:
-                        logs = self._means(totals, max(1, error.batch * batch_size))
+                        logs = self._means(totals, error.batch * batch_size, watch)
                     logs["loss"] = math.nan
                     model.stop_training = True
                 if validation is not None and validates(epoch + 1):
@@ -259,6 +263,7 @@ class Trainer(Compiled):
         rows: int,
         batch_size: int,
         totals: NDArray[np.float64],
+        watch: Watch | None,
         listeners: CallbackList,
         shuffle: bool,
     ) -> Callable[[], int]:
@@ -268,16 +273,19 @@ class Trainer(Compiled):
         on_progress = listeners.on_progress()
 
         def step(start: int, stop: int, on_progress: batches.Progress) -> None:
-            run.step(order, start, stop, self.optimizer.hyper(), totals, on_progress)
+            room = watch.room(start, stop) if watch else None
+            run.step(order, start, stop, self.optimizer.hyper(), totals, on_progress, outputs=room)
 
         def logs(_: int, stop: int) -> Logs:
-            return self._means(totals, stop)
+            return self._means(totals, stop, watch)
 
         def epoch() -> int:
             if order is not None:
                 _core.shuffle(order, self.model.seed, self.epochs_shuffled)
                 self.epochs_shuffled += 1
             totals.fill(0.0)
+            if watch:
+                watch.begin(order)
             steps = self.iterations
             try:
                 self._network()
@@ -373,8 +381,11 @@ class Trainer(Compiled):
             data = self._weighted(data, class_weight)
             net = self._network(shape)
             rows, totals = len(data.x), self._totals()
-            net.prepare(*data, rows).step(None, 0, rows, self.optimizer.hyper(), totals, None)
-            return _result(self._means(totals, rows), return_dict)
+            watch = self._watch(data, rows)
+            run = net.prepare(*data, rows, keeps_outputs=watch is not None)
+            room = watch.room(0, rows) if watch else None
+            run.step(None, 0, rows, self.optimizer.hyper(), totals, None, outputs=room)
+            return _result(self._means(totals, rows, watch), return_dict)
 
     # Evaluation
 
@@ -436,16 +447,19 @@ class Trainer(Compiled):
         self, data: Data, batch_size: int, listeners: CallbackList, on_progress: batches.Progress
     ) -> Logs:
         rows, totals = len(data.x), self._totals()
-        run = self._network().prepare(*data, batch_size=rows, train=False)
+        watch = self._watch(data, batch_size)
+        run = self._network().prepare(*data, batch_size=rows, train=False, keeps_outputs=watch is not None)
 
         def step(start: int, stop: int, on_progress: batches.Progress) -> None:
-            run.step(None, start, stop, (), totals, on_progress)
+            room = watch.room(start, stop) if watch else None
+            run.step(None, start, stop, (), totals, on_progress, outputs=room)
+
+        def so_far(_: int, stop: int) -> Logs:
+            return self._means(totals, stop, watch)
 
         listeners.call("on_test_begin", {})
-        batches.run(
-            "test", rows, batch_size, listeners, step, lambda _, stop: self._means(totals, stop), on_progress
-        )
-        logs = self._means(totals, rows)
+        batches.run("test", rows, batch_size, listeners, step, so_far, on_progress)
+        logs = self._means(totals, rows, watch)
         listeners.call("on_test_end", logs)
         return logs
 
