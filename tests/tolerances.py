@@ -26,6 +26,9 @@ FORMULA_RTOL = 1e-12
 KERAS_RTOL = 1e-5
 """Against Keras, which takes learning rate and powers of beta in float32: 1 - 0.999 is 6.6e-6 off."""
 
+SCHEDULE_ATOL = 1e-7
+"""Learning rates of at most 0.1 against Keras, which computes them in float32."""
+
 THESIS_ATOL = 2e-5
 """The thesis prints five places and carries the rounded values on."""
 

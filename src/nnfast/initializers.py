@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -47,7 +46,7 @@ class Initializer(Guarded):
         shape: Sequence[int],
         seed: int | DTypeLike | None = None,
         stream: int = 0,
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
     ) -> NDArray[Any]:
         """Draw an array.
 
@@ -393,7 +392,7 @@ def get(identifier: object) -> Initializer:
     TypeError
         The identifier is none of the above.
     """
-    if isinstance(identifier, numbers.Real | np.ndarray) and not isinstance(identifier, bool):
+    if isinstance(identifier, int | float | np.number | np.ndarray) and not isinstance(identifier, bool):
         return Constant(identifier)
     if isinstance(identifier, Mapping) and identifier.get("class_name") == _Function.__name__:
         return _Function(**identifier["config"])

@@ -261,7 +261,14 @@ class Trainer(Compiled):
         on_progress = listeners.on_progress()
 
         def step(start: int, stop: int, on_progress: batches.Progress) -> None:
-            run.step(order, start, stop, self.optimizer.hyper(), totals, on_progress)
+            optimizer = self.optimizer
+            if optimizer.asks_each_step:
+                batches.step_by_step(
+                    run, order, range(start, stop, batch_size), stop, optimizer, totals, on_progress
+                )
+                return
+            rates = optimizer.rates(-(-(stop - start) // batch_size))
+            run.step(order, start, stop, optimizer.hyper(), totals, on_progress, rates)
 
         def logs(_: int, stop: int) -> Logs:
             return self._means(totals, stop)

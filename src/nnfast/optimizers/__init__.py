@@ -12,9 +12,12 @@ import math
 import weakref
 from typing import Any, ClassVar, Protocol, Self, overload
 
-from . import _core
-from .attributes import Guarded, refuse_ignored_methods
-from .names import represent, resolve, unknown_attribute
+from .. import _core
+from ..attributes import refuse_ignored_methods
+from ..names import represent, resolve, unknown_attribute
+from . import schedules as schedules
+from .rate import Rated, Schedule
+from .rate import checked_number as checked_number
 
 
 class Named(Protocol):
@@ -33,7 +36,7 @@ class Stepper(Protocol):
     def model(self) -> Named: ...
 
 
-class Optimizer(Guarded):
+class Optimizer(Rated):
     """Base of the optimizers.
 
     The arguments of the constructor are attributes, and to set one takes effect from the next step that the
@@ -42,7 +45,8 @@ class Optimizer(Guarded):
     Attributes
     ----------
     learning_rate : float
-        Finite, >= 0; callbacks may set it between steps.
+        Finite, >= 0; callbacks may set it between steps. Of an optimizer that was made with a schedule it is the
+        rate of the next step, and can be set to another schedule only.
     rule : str
         Row of the engine's table that does the update.
     iterations : int
@@ -61,7 +65,7 @@ class Optimizer(Guarded):
         "rule": "It follows from the other settings.",
     }
 
-    def __init__(self, learning_rate: float, name: str | None, **hyper: float) -> None:
+    def __init__(self, learning_rate: float | Schedule, name: str | None, **hyper: float) -> None:
         self._trainer: weakref.ref[Stepper] | None = None
         self.name = name or type(self).__name__
         self.learning_rate = learning_rate
@@ -89,14 +93,6 @@ class Optimizer(Guarded):
                     obj=self,
                 )
         super().__setattr__(name, value)
-
-    @property
-    def learning_rate(self) -> float:
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = checked_number("learning_rate", value)
 
     def hyper(self) -> tuple[float, ...]:
         """Current hyperparameters, in the order of the engine's table."""
@@ -153,7 +149,7 @@ class Optimizer(Guarded):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, with the current values."""
-        return {"learning_rate": self.learning_rate}
+        return {"learning_rate": self._rate_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -165,29 +161,6 @@ class Optimizer(Guarded):
 
     def __repr__(self) -> str:
         return represent(self)
-
-
-def checked_number(name: str, value: float, bound: float = math.inf) -> float:
-    """The value as a float from 0 up to, and without, the bound.
-
-    Raises
-    ------
-    TypeError
-        Not a number.
-    ValueError
-        Out of range.
-    """
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    except (TypeError, ValueError):
-        hint = " For a schedule use callbacks.LearningRateScheduler." if callable(value) else ""
-        raise TypeError(f"{name} must be a number, got {value!r}.{hint}") from None
-    if not 0 <= number < bound:
-        limit = "finite" if bound == math.inf else f"below {bound:g}"
-        raise ValueError(f"{name} must be at least 0 and {limit}, got {number!r}.")
-    return number
 
 
 class Hyper:
@@ -223,7 +196,9 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float, schedule or callable, default 0.01
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     momentum : float, default 0.0
         At least 0, at most 1.
     nesterov : bool, default False
@@ -237,7 +212,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: float | Schedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         name: str | None = None,
@@ -266,7 +241,9 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     rho : float, default 0.9
     momentum : float, default 0.0
     epsilon : float, default 1e-7
@@ -286,7 +263,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,
@@ -316,7 +293,9 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     beta_1, beta_2 : float, default 0.9 and 0.999
         At least 0, below 1.
     epsilon : float, default 1e-7
@@ -335,7 +314,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
