@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Protocol, Self, overload
 from .. import _core
 from ..attributes import refuse_ignored_methods
 from ..names import represent, resolve, unknown_attribute
+from . import rate
 from . import schedules as schedules
-from .rate import Rated, Schedule
 from .rate import checked_number as checked_number
 
 
@@ -36,7 +36,7 @@ class Stepper(Protocol):
     def model(self) -> Named: ...
 
 
-class Optimizer(Rated):
+class Optimizer(rate.Rated):
     """Base of the optimizers.
 
     The arguments of the constructor are attributes, and to set one takes effect from the next step that the
@@ -65,7 +65,7 @@ class Optimizer(Rated):
         "rule": "It follows from the other settings.",
     }
 
-    def __init__(self, learning_rate: float | Schedule, name: str | None, **hyper: float) -> None:
+    def __init__(self, learning_rate: float | rate.Schedule, name: str | None, **hyper: float) -> None:
         self._trainer: weakref.ref[Stepper] | None = None
         self.name = name or type(self).__name__
         self.learning_rate = learning_rate
@@ -212,7 +212,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float | Schedule = 0.01,
+        learning_rate: float | rate.Schedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         name: str | None = None,
@@ -263,7 +263,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float | Schedule = 0.001,
+        learning_rate: float | rate.Schedule = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,
@@ -314,7 +314,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float | Schedule = 0.001,
+        learning_rate: float | rate.Schedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,

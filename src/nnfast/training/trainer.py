@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ..callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list, progress
+from ..callbacks import (
+    BackupAndRestore,
+    Callback,
+    CallbackList,
+    History,
+    Logs,
+    TerminateOnNaN,
+    as_list,
+    progress,
+)
 from ..errors import NonFiniteError
 from . import batches
 from .compiled import Compiled
@@ -220,7 +229,10 @@ class Trainer(Compiled):
         logs: Logs = {}
         try:
             listeners.call("on_train_begin", {})
-            for epoch in epochs:
+            backups = [
+                callback.resumes_at for callback in callbacks if isinstance(callback, BackupAndRestore)
+            ]
+            for epoch in range(max([epochs.start, *backups]), epochs.stop):
                 listeners.call("on_epoch_begin", epoch, {})
                 try:
                     logs = self._means(totals, train())
