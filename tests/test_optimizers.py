@@ -224,9 +224,11 @@ def test_arguments_of_older_keras_are_taken_with_one_warning(cls: type[optimizer
 
 
 def test_unknown_arguments_are_named() -> None:
-    with pytest.raises(TypeError, match="Adam has no argument 'learning_rat'. Did you mean 'learning_rate'?"):
+    with pytest.raises(
+        TypeError, match=r"Adam has no argument 'learning_rat'\. Did you mean 'learning_rate'\?"
+    ):
         optimizers.Adam(learning_rat=0.1)
-    with pytest.raises(TypeError, match="SGD has no argument 'clip_norm'. Did you mean 'clipnorm'?"):
+    with pytest.raises(TypeError, match=r"SGD has no argument 'clip_norm'\. Did you mean 'clipnorm'\?"):
         optimizers.SGD(clip_norm=0.1)
 
 

@@ -199,9 +199,9 @@ class Dense(_Activated):
         ops.append(Op("dense", self.units, self.name, name, parameter, self.use_bias))
 
     def initial_weights(self, shape: Shape, seed: int, stream: int) -> list[Floats]:
-        weights = [self.kernel_initializer((*shape, self.units), seed, stream)]
+        weights = [self.kernel_initializer.initial((*shape, self.units), seed, stream)]
         if self.use_bias:
-            weights.append(self.bias_initializer((self.units,), seed, stream + 1))
+            weights.append(self.bias_initializer.initial((self.units,), seed, stream + 1))
         return weights
 
     def get_config(self) -> dict[str, Any]:
