@@ -3,8 +3,8 @@
  * Semantics are those of Keras 3. `prepare` makes the constants of a step in double (the powers of beta among
  * them) and rounds them once;
  * `<rule>_word` applies them. Slots begin with zeros unless the row says `initial`. Rules never see the batch
- * size. To add one, write the two and its row; then its line in the reference and its class in optimizers/.
- */
+ * size. To add one, write the two and its row; then its line in reference/optimizer.py and its class in
+ * optimizers/. */
 
 #ifndef NN_OPTIMIZER_H
 #define NN_OPTIMIZER_H
@@ -246,10 +246,14 @@ static void ftrl_power_prepare(nn_step *step, const double *hyper, int64_t t) {
 }
 /* x^p, x >= 0; 0^0 = 1. */
 INLINE vec vpower(vec x, vec p) { return vselect((ivec)(p == vzero()), vset(1.0f), vexp(p * vlog(x))); }
+/* The difference n^p - a^p is (n^p + a^p) tanh(p/2 log(n / a)), which for p = 1/2 is g^2 / (n^p + a^p), where
+ * to subtract would leave few digits; not for n far above a, as a = 0. */
 INLINE vec ftrl_step(vec w, vec g, vec *slot, const vec *c, bool power) {
-    const vec before = slot[0], after = vfma(g, g, before);
-    const vec grown = power ? vpower(after, c[4]) : vsqrt(after);
-    const vec change = grown - (power ? vpower(before, c[4]) : vsqrt(before));
+    const vec before = slot[0], after = vfma(g, g, before), ratio = g * g / before;
+    const vec grown = power ? vpower(after, c[4]) : vsqrt(after),
+              old = power ? vpower(before, c[4]) : vsqrt(before), sum = grown + old;
+    const vec near = power ? sum * vtanh(0.5f * c[4] * vlog1p(ratio)) : g * g / sum;
+    const vec change = vselect((ivec)(ratio < vset(1e30f)), near, grown - old);
     const vec z = slot[1] + vfnma(change * c[0], w, vfma(c[3], w, g));
     slot[0] = after;
     slot[1] = z;

@@ -49,7 +49,7 @@ def calm(rule: str) -> list[float]:
     magnifies the last bit of float32 without bound."""
     return hyper(
         rule,
-        learning_rate=0.01 if rule == "sgd" else 0.001,
+        learning_rate={"sgd": 0.01, "lion": 1e-6}.get(rule, 0.001),  # Lion: a sign may turn with the last bit
         epsilon=1e-3 if rule in ("adadelta", "adamax") or rule.startswith("rmsprop") else 1e-7,
     )
 

@@ -156,7 +156,7 @@ CALLS = [
     (lambda: uncompiled().evaluate(X, LABELS), RuntimeError, "evaluate needs a compiled model"),
     (lambda: classifier().recover(), RuntimeError, "there are no weights to recover: no fit has begun since compile"),
     # compile
-    (lambda: uncompiled().compile("adma", "mse"), ValueError, "Unknown optimizer 'adma'. Did you mean 'adam'? Known: sgd, rmsprop, adam."),
+    (lambda: uncompiled().compile("adma", "mse"), ValueError, "Unknown optimizer 'adma'. Did you mean 'adam'? Known: sgd, rmsprop, adam, adamw, adagrad,"),
     (lambda: uncompiled().compile("sgd", "mean_squared"), ValueError, "Unknown loss 'mean_squared'. Did you mean 'mean_squared_error'? Known: "),
     (lambda: uncompiled().compile("sgd", None), TypeError, "loss must be a name, or an object or subclass of Loss, got None. Known names: "),
     (lambda: uncompiled().compile(0.1, "mse"), TypeError, "optimizer must be a name, or an object or subclass of Optimizer, got 0.1"),

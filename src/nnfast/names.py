@@ -35,10 +35,18 @@ def snake_case(name: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that proposes the known name closest to `name`, or nothing."""
+    """A sentence that proposes the known name closest to `name`, or nothing. The same letters in another order
+    are closer than letters too few.
+
+    Examples
+    --------
+    >>> nearest("adma", ["adamax", "adam"])
+    " Did you mean 'adam'?"
+    """
     import difflib
 
-    found = difflib.get_close_matches(name, list(known), n=1)
+    found = difflib.get_close_matches(name, list(known))
+    found.sort(key=lambda each: sorted(each) != sorted(name))
     return f" Did you mean {found[0]!r}?" if found else ""
 
 

@@ -33,7 +33,11 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(
-    rule: str, hyper: list[float], initial: tuple[float, ...] | None, rates: np.ndarray | None
+    rule: str,
+    hyper: list[float],
+    initial: tuple[float, ...] | None,
+    rates: np.ndarray | None,
+    passes_idle: bool = True,
 ) -> list[np.ndarray]:
     x, y = rows()
     net = _core.Net(INPUTS, [dense(40, "relu"), dense(3, "linear")])
@@ -42,6 +46,7 @@ def trained(
     net.compile("mean_squared_error", False, rule, (), initial)
     net.skip_zeros = True
     run = net.prepare(x, y, None, 2)
+    assert ("+ idle_inputs" in run.explain()) == (passes_idle and bool(net.slots))
     totals = np.zeros(1)
     for _ in range(3):
         run.step(None, 0, ROWS, hyper, totals, None, rates)
@@ -62,7 +67,7 @@ def test_idle_inputs_are_those_that_an_update_leaves_alone(isa: str, rule: str) 
             results = []
             for paths in ("", "-idle_inputs"):
                 _core.set_paths(paths)
-                results.append(trained(rule, hyper, initial, of_steps))
+                results.append(trained(rule, hyper, initial, of_steps, passes_idle=not paths))
             assert np.isfinite(results[0][0]).all()
             assert same_bits(results)
 

@@ -67,7 +67,7 @@ def get(identifier: object) -> Optimizer:
 
 
 def _as_known(name: str) -> str:
-    """Lower case, as in Keras ("adamw" is `AdamW`); a name that is not known stays as it is, for the message."""
+    """In Keras "AdamW" is "adamw"; a name that is not known stays as it is, for the message."""
     return name.lower() if name.lower() in KNOWN else name
 
 

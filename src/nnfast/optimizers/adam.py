@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
-from .base import Hyper, Optimizer, Options, SharedOptions
+from .base import Hyper, Optimizer, Options, OptionsBesideDecay
 from .rate import Schedule
 
 
@@ -97,7 +97,7 @@ class AdamW(Adam):
     epsilon_form : {"uncorrected", "corrected"}, default "uncorrected"
         As in `Adam`; "corrected" is PyTorch's.
     **options
-        What every optimizer takes: `SharedOptions`.
+        What every optimizer takes: `OptionsBesideDecay`.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         epsilon_form: str = "uncorrected",
-        **options: Unpack[SharedOptions],
+        **options: Unpack[OptionsBesideDecay],
     ) -> None:
         super().__init__(
             learning_rate, beta_1, beta_2, epsilon, amsgrad, epsilon_form=epsilon_form, **options

@@ -32,12 +32,8 @@ class Stepper(Protocol):
     def model(self) -> Named: ...
 
 
-class SharedOptions(TypedDict, total=False):
-    """The arguments, by keyword, that every optimizer of Keras takes after its own, but for `weight_decay`.
-
-    `ema_momentum` and `ema_overwrite_frequency` have, as in Keras, no effect without `use_ema`; `lr` and
-    `decay` are of older Keras.
-    """
+class OptionsBesideDecay(TypedDict, total=False):
+    """The arguments of `Options`, for an optimizer with a weight decay of its own."""
 
     clipnorm: float | None
     clipvalue: float | None
@@ -52,8 +48,12 @@ class SharedOptions(TypedDict, total=False):
     decay: float | None
 
 
-class Options(SharedOptions, total=False):
-    """`SharedOptions`, and the decay that `AdamW` has as an argument of its own."""
+class Options(OptionsBesideDecay, total=False):
+    """The arguments, by keyword, that every optimizer of Keras takes after its own.
+
+    `ema_momentum` and `ema_overwrite_frequency` have, as in Keras, no effect without `use_ema`; `lr` and
+    `decay` are of older Keras.
+    """
 
     weight_decay: float | None
 
@@ -111,8 +111,8 @@ class Optimizer(Rated):
         """Refuse arguments that there are not, and values that would change the steps and would not here."""
         kind = type(self).__name__
         for key, value in options.items():
-            if key not in Options.__annotations__:
-                known = [*inspect.signature(type(self)).parameters, *Options.__annotations__]
+            if key not in Options.__optional_keys__:
+                known = [*inspect.signature(type(self)).parameters, *Options.__optional_keys__]
                 raise TypeError(f"{kind} has no argument {key!r}.{nearest(key, known)}")
             if key in _UNSUPPORTED and value:
                 remedy = " AdamW has one." if key == "weight_decay" else ""
