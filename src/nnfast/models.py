@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from .callbacks import Callback, CallbackList, as_list, progress
 from .data import arrays
+from .files import paths
 from .layers import Layer
 from .names import unknown_attribute, unknown_name
 from .network import BACKENDS, Network
@@ -309,14 +310,14 @@ class Sequential(Network):
         ModelFileError, OSError
             As for `load_model`.
         """
-        from .files.saving import check_suffix, read_model
+        from .files.saving import read_model
 
         if skip_mismatch:
             raise ValueError(
                 "skip_mismatch must be False: a file is loaded whole. Load it with load_model, and give "
                 "layer.set_weights what fits."
             )
-        check_suffix(filepath)
+        paths.check_suffix(filepath)
         other = read_model(filepath, Sequential.from_config)
         self._network(other.sample_shape)
         self.set_weights(other.weights)

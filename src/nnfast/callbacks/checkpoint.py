@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import paths
 from .base import Callback, Logs
 from .monitor import Monitor, checked_number
 
@@ -68,11 +69,9 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, 0)
-        from ..files.saving import check_suffix
-
         if not isinstance(filepath, str | PathLike) or not os.fspath(filepath):
             raise TypeError(f"filepath must be a str or a path, got {filepath!r}.")
-        check_suffix(filepath)
+        paths.check_suffix(filepath)
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
         self.save_best_only = save_best_only
@@ -86,8 +85,6 @@ class ModelCheckpoint(Monitor):
             self.on_train_batch_end = self._on_batch  # type: ignore[method-assign]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        from ..files import paths
-
         path = Path(self.filepath)
         if "{" not in str(path.parent):
             paths.make_folder(path.parent, "filepath")
@@ -203,8 +200,6 @@ class BackupAndRestore(Callback):
         return Path(self.backup_dir, "training_metadata.json")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        from ..files import paths
-
         folder = paths.make_folder(self.backup_dir, "backup_dir")
         self.resumes_at = 0
         if self._notes.exists():
@@ -226,8 +221,6 @@ class BackupAndRestore(Callback):
             self._save(epoch + 1)
 
     def _save(self, epoch: int) -> None:
-        from ..files import paths
-
         trainer = self.model.trainer
         name = f"update-{trainer.iterations}.safetensors"
         self.model.save_weights(Path(self.backup_dir, name))

@@ -7,6 +7,7 @@ import os
 from os import PathLike
 from typing import Any, TextIO
 
+from ..files import paths
 from .base import Callback, Logs
 
 
@@ -46,8 +47,6 @@ class CSVLogger(Callback):
         self._writer: csv.DictWriter[str] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        from ..files import paths
-
         paths.require_writable(self.filename, "filename", in_place=True)
         self.abandon()
         goes_on = self.append and os.path.exists(self.filename) and os.path.getsize(self.filename) > 0
