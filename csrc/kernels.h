@@ -27,7 +27,7 @@
 typedef struct nn_activation {
     const char *name;
     bool has_parameter;
-    float parameter; /* the default */
+    double parameter; /* the default */
     bool whole_row;  /* softmax: a value depends on the whole row, so that n below must be the row's length */
     int fused;       /* what the tile of dense_forward can do at its store; 0: compose */
     bool

@@ -102,7 +102,6 @@ def test_forms_of_a_loss(loss: Any) -> None:
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (None, "loss must be given"),
         ([], "loss must be one"),
         (["mse", "mae"], "loss must be one"),
         ({"dense": "mse"}, "the model has one output, 'dense_1'"),

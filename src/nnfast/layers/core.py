@@ -240,15 +240,20 @@ class Activation(_Activated):
         self.activation = activations.get(activation)
 
     def add_ops(self, ops: list[Op], shape: Shape) -> None:
-        if self.activation == activations.linear:
-            return
-        name, parameter = self.activation.name, self.activation.parameter or 0.0
-        if ops and ops[-1].kind == "dense" and ops[-1].activation == activations.linear.name:
-            ops[-1] = ops[-1]._replace(
-                activation=name, parameter=parameter
-            )  # one op, so that its loss can be fused
-        else:
-            ops.append(Op("activation", shape[0], self.name, name, parameter))
+        add_activation(ops, self.activation, self.name, shape)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation.get_config()}
+
+
+def add_activation(ops: list[Op], activation: activations.Activation, layer: str, shape: Shape) -> None:
+    """Add to ops what a layer does that applies an activation and nothing else."""
+    if activation == activations.linear:
+        return
+    name, parameter = activation.name, activation.parameter or 0.0
+    if ops and ops[-1].kind == "dense" and ops[-1].activation == activations.linear.name:
+        ops[-1] = ops[-1]._replace(
+            activation=name, parameter=parameter
+        )  # one op, so that its loss can be fused
+    else:
+        ops.append(Op("activation", shape[0], layer, name, parameter))

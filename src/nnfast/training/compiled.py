@@ -340,8 +340,6 @@ class Compiled(Guarded):
 
 def _of_one_output(argument: str, given: object, model: Network) -> object:
     """What is given for the one output of a model, out of a list of one or of a dict under the output's name."""
-    if given is None:
-        raise ValueError(f"{argument} must be given: compile({argument}='mse'), say.")
     if isinstance(given, list | tuple | Mapping) and not (
         isinstance(given, Mapping) and "class_name" in given
     ):
