@@ -50,6 +50,9 @@ ELEMENTWISE(linear, z, vset(1.0f))
 ELEMENTWISE(relu, vrelu(z), vselect((ivec)(a > vzero()), vset(1.0f), vzero()))
 ELEMENTWISE(sigmoid, vsigmoid(p *z), p * a * (1.0f - a))
 ELEMENTWISE(tanh, vtanh(z), 1.0f - a * a)
+ELEMENTWISE(leaky_relu, vselect((ivec)(z > vzero()), z, p *z), vselect((ivec)(a > vzero()), vset(1.0f), p))
+ELEMENTWISE(elu, vselect((ivec)(z > vzero()), z, p *(vexp(z) - 1.0f)),
+            vselect((ivec)(a > vzero()), vset(1.0f), a + p))
 
 /* The largest of n floats; NaN may be passed over, the sum that follows will show it. */
 static float row_max(const float *z, ptrdiff_t n) {
@@ -101,11 +104,21 @@ static const nn_activation activation_table[] = {
      .backward = relu_backward},
     {.name = "sigmoid",
      .has_parameter = true,
-     .parameter = 1.0f,
+     .parameter = 1.0,
      .forward = sigmoid_forward,
      .backward = sigmoid_backward},
     {.name = "tanh", .forward = tanh_forward, .backward = tanh_backward},
     {.name = "softmax", .whole_row = true, .forward = softmax_forward, .backward = softmax_backward},
+    {.name = "leaky_relu",
+     .has_parameter = true,
+     .parameter = 0.2,
+     .forward = leaky_relu_forward,
+     .backward = leaky_relu_backward},
+    {.name = "elu",
+     .has_parameter = true,
+     .parameter = 1.0,
+     .forward = elu_forward,
+     .backward = elu_backward},
     {.name = NULL},
 };
 

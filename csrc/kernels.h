@@ -27,9 +27,9 @@
 typedef struct nn_activation {
     const char *name;
     bool has_parameter;
-    float parameter; /* the default */
-    bool whole_row;  /* softmax: a value depends on the whole row, so that n below must be the row's length */
-    int fused;       /* what the tile of dense_forward can do at its store; 0: compose */
+    double parameter; /* the default */
+    bool whole_row; /* softmax: a value depends on the whole row, so that n below must be the row's length */
+    int fused;      /* what the tile of dense_forward can do at its store; 0: compose */
     bool
         relu_slope; /* the slope is 1 where a > 0, else 0: dense_dx and single_gradient apply it themselves */
     void (*forward)(float *a, ptrdiff_t rows, ptrdiff_t n, float parameter); /* z -> a, in place */

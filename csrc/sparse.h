@@ -508,7 +508,7 @@ static void sparse_forward(float *a, const nn_slice *slice, nn_sparse *s, const 
     if (own.n == 0) return; /* a worker without outputs: there are more workers than outputs */
     if (own.ldw == 1) {
         forward_narrow(a, s, own.w.w, own.b);
-        if (relu) activation->forward(a, s->rows, 1, activation->parameter);
+        if (relu) activation->forward(a, s->rows, 1, (float)activation->parameter);
         return;
     }
     if (s->x && s->rows > NN_PAIR_ROWS) {

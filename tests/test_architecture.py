@@ -2,6 +2,7 @@
 
 Every import counts, those within functions and under TYPE_CHECKING too. A layer of a model adds ops, so that `graph`
 lies below `layers`; `network` is structure and weights, on which training works, and `models` what a user holds.
+`files.paths` knows of paths and bytes only, and lies below the callbacks that write files.
 """
 
 from __future__ import annotations
@@ -19,7 +20,18 @@ PACKAGE = Path(nnfast.__file__).parent
 LONGEST = 500
 
 ORDER = (
-    ("version", "names", "attributes", "errors", "unbuilt", "graph", "seeds", "_core", "threads"),
+    (
+        "version",
+        "names",
+        "attributes",
+        "errors",
+        "unbuilt",
+        "graph",
+        "seeds",
+        "_core",
+        "threads",
+        "files.paths",
+    ),
     ("data", "kernels"),
     ("reference",),
     ("activations", "losses", "metrics", "optimizers", "initializers"),
@@ -67,7 +79,8 @@ GRAPH = {module: {name for name in imports(module) if name != module} for module
 
 
 def level(module: str) -> int:
-    return LEVEL[[*module.split("."), ""][1]]
+    own = module.partition(".")[2]
+    return LEVEL[own if own in LEVEL else own.partition(".")[0]]
 
 
 def test_the_source_is_seen() -> None:

@@ -95,6 +95,9 @@ SPECIAL: dict[str, Callable[[nn.Sequential], object]] = {
     "InputLayer": lambda model: layers.Input((3,)),
     "Layer": lambda model: layers.Layer(),
     "LearningRateScheduler": lambda model: callbacks.LearningRateScheduler(lambda epoch: 0.1),
+    "ModelCheckpoint": lambda model: callbacks.ModelCheckpoint("m"),
+    "BackupAndRestore": lambda model: callbacks.BackupAndRestore("b"),
+    "CSVLogger": lambda model: callbacks.CSVLogger("log.csv"),
     "Optimizer": lambda model: optimizers.SGD(),
     "MeanMetricWrapper": lambda model: metrics.MeanMetricWrapper(len),
     **{

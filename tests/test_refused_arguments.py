@@ -170,11 +170,18 @@ def test_initializers_check_their_numbers(value: Any) -> None:
         (lambda value: initializers.RandomUniform(maxval=value), "maxval"),
         (lambda value: initializers.RandomNormal(mean=value), "mean"),
         (lambda value: initializers.TruncatedNormal(stddev=value), "stddev"),
+        (initializers.Identity, "gain"),
+        (initializers.Orthogonal, "gain"),
+        (initializers.VarianceScaling, "scale"),
     ):
         with pytest.raises(ValueError, match=f"^{name} must be a finite number"):
             call(value)
     with pytest.raises(ValueError, match="stddev must be a finite number >= 0"):
         initializers.RandomNormal(stddev=-1)
+    with pytest.raises(ValueError, match="value must be a number or an array of numbers, all finite"):
+        initializers.Constant([0.5, value])
+    with pytest.raises(ValueError, match="value must be a number or an array of numbers, all finite"):
+        initializers.Constant([[0.5], [0.5, 1.0]])
 
 
 @pytest.mark.parametrize(

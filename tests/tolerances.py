@@ -29,6 +29,9 @@ KERAS_RTOL = 1e-5
 KERAS_DISTANCE = 2e-3
 """A whole training against that of Keras in float32, after fifty steps, relative to the distance that a tensor moved."""
 
+SCHEDULE_ATOL = 1e-7
+"""Learning rates of at most 0.1 against Keras, which computes them in float32."""
+
 THESIS_ATOL = 2e-5
 """The thesis prints five places and carries the rounded values on."""
 

@@ -10,7 +10,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nn_activation:
         const char *name
         bint has_parameter
-        float parameter
+        double parameter
         void (*forward)(float *, ptrdiff_t, ptrdiff_t, float) noexcept nogil
         void (*backward)(float *, const float *, const float *, ptrdiff_t, ptrdiff_t, float) noexcept nogil
     ctypedef struct nn_targets:

@@ -86,6 +86,42 @@ tanh = Activation("tanh")
 """a = tanh(z)"""
 softmax = Activation("softmax")
 """a_k = exp(z_k) / sum_j exp(z_j), over each row"""
+leaky_relu = Activation("leaky_relu")
+"""a = z above 0, else 0.2 z; slope 0.2 at z = 0"""
+elu = Activation("elu")
+"""a = z above 0, else exp(z) - 1"""
+
+
+def LeakyRelu(negative_slope: float = 0.2) -> Activation:
+    """A ReLU that lets through some of what is below 0: a = z above 0, else negative_slope z.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.2
+        Finite, > 0.
+
+    Examples
+    --------
+    >>> LeakyRelu(0.5)([-1.0, 2.0])
+    array([-0.5,  2. ], dtype=float32)
+    """
+    return Activation("leaky_relu", negative_slope)
+
+
+def Elu(alpha: float = 1.0) -> Activation:
+    """The exponential linear unit (Clevert et al., 2016): a = z above 0, else alpha (exp(z) - 1).
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Finite, > 0.
+
+    Examples
+    --------
+    >>> Elu(2.0)([-1000.0, 3.0])
+    array([-2.,  3.], dtype=float32)
+    """
+    return Activation("elu", alpha)
 
 
 def Sigmoid(slope: float = 1.0) -> Activation:
@@ -129,4 +165,6 @@ def get(identifier: object) -> Activation:
 
 
 def __getattr__(name: str) -> Any:
-    raise unknown_attribute(__name__, name, [*_core.ACTIVATIONS, "Sigmoid", "Activation", "get"])
+    raise unknown_attribute(
+        __name__, name, [*_core.ACTIVATIONS, "Elu", "LeakyRelu", "Sigmoid", "Activation", "get"]
+    )

@@ -266,6 +266,10 @@ def minimize(
     optimizer = _optimizer(method, hyper)
     if learning_rate is not None:
         optimizer.learning_rate = learning_rate
+    if optimizer.is_scheduled:
+        raise ValueError(
+            f"the learning rate of a descent must be a number, got {optimizer!r}. Pass learning_rate=, or line_search=."
+        )
     search = _search(line_search, optimizer, learning_rate)
     tol = checked_number("tol", tol)
     max_distance = checked_number("max_distance", max_distance)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
@@ -19,10 +20,13 @@ from .callbacks import Callback, CallbackList, as_list, progress
 from .data import arrays
 from .data.sources import rows_of
 from .data.tensors import Tensor
-from .names import unknown_attribute
+from .files import paths
+from .layers import Layer
+from .names import unknown_attribute, unknown_name
 from .network import BACKENDS, Network
 from .older import OlderMethods
 from .optimizers import Optimizer
+from .seeds import next_seed
 from .training import Trainer, batches
 from .training.counts import checked_batch_size
 
@@ -114,8 +118,8 @@ class Sequential(OlderMethods, Network):
     @model_method
     def compile(
         self,
-        optimizer: object,
-        loss: object,
+        optimizer: object = "rmsprop",
+        loss: object = None,
         loss_weights: None = None,
         metrics: Iterable[object] | str | None = None,
         weighted_metrics: Iterable[object] | str | None = None,
@@ -126,8 +130,9 @@ class Sequential(OlderMethods, Network):
 
         Parameters
         ----------
-        optimizer : str or Optimizer
-        loss : str or Loss
+        optimizer : str or Optimizer, default "rmsprop"
+        loss : str, Loss or class of losses
+            Also in a list of one, or a dict of one under the name of the last layer, as for a model of one output.
         loss_weights : None
             Keras' argument for several outputs, in its place.
         metrics : iterable of str, Metric or function, optional
@@ -303,6 +308,56 @@ class Sequential(OlderMethods, Network):
 
         save_model(self, filepath, overwrite)
 
+    def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights, and the state of the optimizer, to a safetensors file for `load_weights`.
+
+        The file is that of `save`, which has the structure too, so that `load_model` takes it as well.
+        """
+        self.save(filepath, overwrite)
+
+    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
+        """Take the weights out of a file that `save_weights` or `save` wrote, in the order of the layers.
+
+        The state of the optimizer comes along where the model is compiled with the same update rule.
+
+        Parameters
+        ----------
+        filepath : str or path
+        skip_mismatch : False
+            Keras' argument; weights of another shape are an error here.
+
+        Raises
+        ------
+        ValueError
+            Another number of weights, or another shape; then nothing is written. A path of another format.
+        ModelFileError, OSError
+            As for `load_model`.
+        """
+        from .files.saving import read_model
+
+        if skip_mismatch:
+            raise ValueError(
+                "skip_mismatch must be False: a file is loaded whole. Load it with load_model, and give "
+                "layer.set_weights what fits."
+            )
+        paths.check_suffix(filepath)
+        other = read_model(filepath, Sequential.from_config)
+        self._network(other.sample_shape)
+        self.set_weights(other.weights)
+        if self._trainer and other._trainer and self._trainer.optimizer.rule == other._trainer.optimizer.rule:
+            self._trainer.set_slots(other._trainer.slots)
+            self._trainer.iterations = other._trainer.iterations
+
+    def to_json(self, **options: Any) -> str:
+        """The structure, without weights, as JSON for `model_from_json`; options are those of `json.dumps`.
+
+        Raises
+        ------
+        TypeError
+            An initializer is a function.
+        """
+        return json.dumps({"class_name": "Sequential", "config": self.get_config()}, **options)
+
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:  # weights, slots and counters are of one moment
             return {
@@ -360,5 +415,66 @@ def load_model(filepath: str | PathLike[str]) -> Sequential:
     return read_model(filepath, Sequential.from_config)
 
 
+def model_from_json(json_string: str, custom_objects: None = None) -> Sequential:
+    """The model whose structure `to_json` gave, with the initial weights of its seed; it is to be compiled.
+
+    Raises
+    ------
+    ValueError
+        Not such a text.
+    """
+    if custom_objects is not None:
+        raise ValueError(
+            f"custom_objects must be None, as the engine runs its own only, got {custom_objects!r}."
+        )
+    description = json.loads(json_string)
+    if not isinstance(description, dict) or set(description) != {"class_name", "config"}:
+        raise ValueError(
+            "json_string must be what model.to_json() of nnfast gave; that of Keras has another form. Build the model anew."
+        )
+    if description["class_name"] != "Sequential":
+        raise unknown_name("model", str(description["class_name"]), ["Sequential"])
+    return Sequential.from_config(description["config"])
+
+
+def clone_model(
+    model: Sequential,
+    input_tensors: None = None,
+    clone_function: Callable[[Layer], Layer] | None = None,
+) -> Sequential:
+    """A model of the same structure with new layers and new initial weights, of a seed of its own; not compiled.
+
+    Parameters
+    ----------
+    model : Sequential
+    input_tensors : None
+        Keras' argument for graphs.
+    clone_function : callable (Layer) -> Layer, optional
+        Makes each new layer; by default `from_config` of the old one's configuration.
+
+    Raises
+    ------
+    TypeError
+        `model` is none.
+
+    Examples
+    --------
+    >>> from nnfast import layers
+    >>> twin = clone_model(Sequential([layers.Input((2,)), layers.Dense(3)], seed=0))
+    >>> [layer.name for layer in twin.layers], twin.count_params()
+    (['dense'], 9)
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, got {model!r}.")
+    if input_tensors is not None:
+        raise ValueError(
+            f"input_tensors must be None, got {input_tensors!r}. Begin a new model with layers.Input."
+        )
+    config = {**model.get_config(), "seed": next_seed()}
+    if clone_function is not None:
+        config["layers"] = [clone_function(layer) for layer in model.layers]
+    return Sequential.from_config(config)
+
+
 def __getattr__(name: str) -> Any:
-    raise unknown_attribute(__name__, name, ["Sequential", "load_model"])
+    raise unknown_attribute(__name__, name, ["Sequential", "clone_model", "load_model", "model_from_json"])

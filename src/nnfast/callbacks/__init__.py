@@ -12,13 +12,18 @@ from typing import Any
 from ..names import unknown_attribute
 from . import progress as progress  # found at once: not by way of __getattr__
 from .base import Callback, Logs
+from .checkpoint import BackupAndRestore, ModelCheckpoint
 from .functions import LambdaCallback
-from .history import History, TimeHistory
+from .history import History, ProgbarLogger, TimeHistory
 from .learning_rate import LearningRateScheduler, ReduceLROnPlateau
 from .list import CallbackList, as_list
+from .refused import RemoteMonitor, TensorBoard
 from .stopping import EarlyStopping, TerminateOnNaN
+from .tables import CSVLogger
 
 __all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
     "Callback",
     "CallbackList",
     "EarlyStopping",
@@ -26,7 +31,11 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "Logs",
+    "ModelCheckpoint",
+    "ProgbarLogger",
     "ReduceLROnPlateau",
+    "RemoteMonitor",
+    "TensorBoard",
     "TerminateOnNaN",
     "TimeHistory",
     "as_list",

@@ -65,3 +65,7 @@ class TimeHistory(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.times.append(time.perf_counter() - self._began)
+
+
+class ProgbarLogger(Callback):
+    """Keras' progress display, which `verbose` shows here already: with it in the list, nothing is shown twice."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import optimizers, plot
-from ..files import paths, saving
+from ..files import paths
 from .errors import UserError
 from .nets import compiled, describe
 from .notes import notes_path
@@ -33,7 +33,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
         paths.require_writable(arguments.plot, "--plot", in_place=True)
     if arguments.save is not None:
         paths.require_writable(arguments.save, "--save")
-        saving.check_suffix(arguments.save)
+        paths.check_suffix(arguments.save)
         paths.require_writable(notes_path(arguments.save), "--save", in_place=True)
 
 

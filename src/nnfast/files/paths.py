@@ -17,6 +17,12 @@ from typing import Any, TypeAlias
 
 PathName: TypeAlias = "str | PathLike[str]"
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+FOREIGN = {
+    ".h5": "Keras' HDF5", ".hdf5": "Keras' HDF5", ".keras": "Keras' own", ".tf": "TensorFlow's",
+    ".pb": "TensorFlow's", ".tflite": "TensorFlow's", ".onnx": "ONNX", ".pt": "PyTorch's", ".pth": "PyTorch's",
+    ".pkl": "pickle", ".pickle": "pickle", ".joblib": "joblib's", ".npz": "NumPy's", ".npy": "NumPy's",
+}  # fmt: skip
+"""Suffixes that promise a format which nnfast does not write."""
 AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -35,6 +41,22 @@ def checked(path: object, argument: str) -> str:
     if not text or "\0" in text:
         raise ValueError(f"{argument} must name a file, got {path!r}.")
     return text
+
+
+def check_suffix(path: PathName) -> None:
+    """Refuse a path whose suffix promises another format than that of a model file.
+
+    Raises
+    ------
+    ValueError
+        .keras, .h5 or the like.
+    """
+    suffix = Path(checked(path, "the path of a model file")).suffix.lower()
+    if suffix in FOREIGN:
+        raise ValueError(
+            f"a model is saved as a safetensors file, got a path ending in {suffix} ({FOREIGN[suffix]} format). "
+            f"Save it as {str(Path(path).with_suffix('.safetensors'))!r}."
+        )
 
 
 # Reading

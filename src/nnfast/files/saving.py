@@ -20,7 +20,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -42,12 +41,6 @@ FORMAT = "nnfast model"
 FORMAT_VERSION = 1
 RANDOM_STREAM = 1  # the version of csrc/random.h
 KEY = "nnfast"  # of the description in the metadata
-FOREIGN = {
-    ".h5": "Keras' HDF5", ".hdf5": "Keras' HDF5", ".keras": "Keras' own", ".tf": "TensorFlow's",
-    ".pb": "TensorFlow's", ".tflite": "TensorFlow's", ".onnx": "ONNX", ".pt": "PyTorch's", ".pth": "PyTorch's",
-    ".pkl": "pickle", ".pickle": "pickle", ".joblib": "joblib's", ".npz": "NumPy's", ".npy": "NumPy's",
-}  # fmt: skip
-"""Suffixes that promise a format which `save_model` does not write."""
 DEEPEST = 12  # levels of nesting in a description; those that `save_model` writes have 7
 BLOCK = 1 << 20  # bytes that are written at once, at least
 
@@ -85,7 +78,7 @@ def save_model(model: Network, path: str | PathLike[str], overwrite: bool = True
         What the file system says. The old file is as it was, unless the last step, the sync of the folder,
         failed: then the new one is in its place. What is not a file is not replaced.
     """
-    check_suffix(path)
+    paths.check_suffix(path)
     if not model.built:
         raise ValueError(
             f"the model {model.name!r} has no weights to save yet. "
@@ -95,22 +88,6 @@ def save_model(model: Network, path: str | PathLike[str], overwrite: bool = True
         contents = _contents(model)
         with paths.replacing(path, overwrite) as descriptor:
             _write(descriptor, *contents)
-
-
-def check_suffix(path: str | PathLike[str]) -> None:
-    """Refuse a path whose suffix promises another format than that of a model file.
-
-    Raises
-    ------
-    ValueError
-        .keras, .h5 or the like.
-    """
-    suffix = Path(paths.checked(path, "the path of a model file")).suffix.lower()
-    if suffix in FOREIGN:
-        raise ValueError(
-            f"a model is saved as a safetensors file, got a path ending in {suffix} ({FOREIGN[suffix]} format). "
-            f"Save it as {str(Path(path).with_suffix('.safetensors'))!r}."
-        )
 
 
 def read_model(path: str | PathLike[str], make: Callable[[dict[str, Any]], M]) -> M:

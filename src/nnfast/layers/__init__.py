@@ -11,14 +11,18 @@ from typing import Any
 
 from ..errors import cut
 from ..names import resolve, snake_case, unknown_attribute
+from .activated import ELU, LeakyReLU, ReLU, Softmax
 from .base import Layer
 from .core import Activation, Dense, Flatten, Input, InputLayer
 from .dropout import Dropout
 
-__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer", "get"]
+__all__ = [
+    "ELU", "Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer", "LeakyReLU", "ReLU", "Softmax", "get",
+]  # fmt: skip
 
 _KNOWN: dict[str, type[Layer]] = {
-    snake_case(cls.__name__): cls for cls in (InputLayer, Flatten, Dense, Activation, Dropout)
+    snake_case(cls.__name__): cls
+    for cls in (InputLayer, Flatten, Dense, Activation, Dropout, Softmax, ReLU, LeakyReLU, ELU)
 }
 
 

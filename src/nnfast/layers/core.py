@@ -200,9 +200,9 @@ class Dense(_Activated):
         ops.append(Op("dense", self.units, self.name, name, parameter, self.use_bias))
 
     def initial_weights(self, shape: Shape, seed: int, stream: int) -> list[Floats]:
-        weights = [self.kernel_initializer((*shape, self.units), seed, stream)]
+        weights = [self.kernel_initializer.initial((*shape, self.units), seed, stream)]
         if self.use_bias:
-            weights.append(self.bias_initializer((self.units,), seed, stream + 1))
+            weights.append(self.bias_initializer.initial((self.units,), seed, stream + 1))
         return weights
 
     def get_config(self) -> dict[str, Any]:
@@ -241,15 +241,20 @@ class Activation(_Activated):
         self.activation = activations.get(activation)
 
     def add_ops(self, ops: list[Op], shape: Shape) -> None:
-        if self.activation == activations.linear:
-            return
-        name, parameter = self.activation.name, self.activation.parameter or 0.0
-        if ops and ops[-1].kind == "dense" and ops[-1].activation == activations.linear.name:
-            ops[-1] = ops[-1]._replace(
-                activation=name, parameter=parameter
-            )  # one op, so that its loss can be fused
-        else:
-            ops.append(Op("activation", shape[0], self.name, name, parameter))
+        add_activation(ops, self.activation, self.name, shape)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation.get_config()}
+
+
+def add_activation(ops: list[Op], activation: activations.Activation, layer: str, shape: Shape) -> None:
+    """Add to ops what a layer does that applies an activation and nothing else."""
+    if activation == activations.linear:
+        return
+    name, parameter = activation.name, activation.parameter or 0.0
+    if ops and ops[-1].kind == "dense" and ops[-1].activation == activations.linear.name:
+        ops[-1] = ops[-1]._replace(
+            activation=name, parameter=parameter
+        )  # one op, so that its loss can be fused
+    else:
+        ops.append(Op("activation", shape[0], layer, name, parameter))

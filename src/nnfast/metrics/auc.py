@@ -8,14 +8,14 @@ from typing import Any, Final
 import numpy as np
 
 from .base import Metric
-from .confusion import Doubles, _FourCounts, evenly_distributed, inner_thresholds, ratio
+from .confusion import Doubles, FourCounts, evenly_distributed, inner_thresholds, ratio
 from .functions import EPSILON
 
 CURVES = ("ROC", "PR", "PRGAIN")
 METHODS = ("interpolation", "minoring", "majoring")
 
 
-class AUC(_FourCounts):
+class AUC(FourCounts):
     """Area under the ROC curve, or under that of precision over recall.
 
     Parameters

@@ -11,7 +11,7 @@ from ..attributes import is_own
 from ..errors import cut, warn
 from ..losses import Loss
 from ..names import resolve
-from . import auc, confusion, functions, iou, means, scores
+from . import auc, best_at, confusion, functions, iou, means, scores
 from .base import Metric, keras_name
 from .means import (
     BinaryAccuracy,
@@ -21,7 +21,7 @@ from .means import (
 )
 
 KNOWN_CLASSES: list[type[Metric]] = [
-    *means.CLASSES, *confusion.CLASSES, *auc.CLASSES, *scores.CLASSES, *iou.CLASSES,
+    *means.CLASSES, *confusion.CLASSES, *best_at.CLASSES, *auc.CLASSES, *scores.CLASSES, *iou.CLASSES,
 ]  # fmt: skip
 
 

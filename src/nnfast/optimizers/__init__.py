@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..names import resolve, unknown_attribute
+from . import schedules
 from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .adamax import Adamax
-from .base import Optimizer, checked_number
+from .base import Optimizer
 from .ftrl import Ftrl
 from .lion import Lion
 from .nadam import Nadam
+from .rate import checked_number
 from .rmsprop import RMSprop
 from .sgd import SGD
 
@@ -37,6 +39,7 @@ __all__ = [
     "RMSprop",
     "checked_number",
     "get",
+    "schedules",
 ]
 
 KNOWN: dict[str, type[Optimizer]] = {

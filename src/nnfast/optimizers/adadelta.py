@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from .base import UP_TO_ONE, Hyper, Optimizer, Options
+from .rate import Schedule
 
 
 class Adadelta(Optimizer):
@@ -15,7 +16,9 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     rho : float, default 0.95
         At least 0, at most 1.
     epsilon : float, default 1e-7
@@ -33,7 +36,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         rho: float = 0.95,
         epsilon: float = 1e-7,
         **options: Unpack[Options],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Unpack
 
-from .base import Hyper, Optimizer, Options, checked_number
+from .base import Hyper, Optimizer, Options
+from .rate import Schedule, checked_number
 
 
 class Adagrad(Optimizer):
@@ -14,7 +15,9 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     initial_accumulator_value : float, default 0.1
         What a begins with; at least 0.
     epsilon : float, default 1e-7
@@ -32,7 +35,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         **options: Unpack[Options],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Unpack
 
 from .base import Hyper, Optimizer, Options, OptionsBesideDecay
+from .rate import Schedule
 
 
 class Adam(Optimizer):
@@ -18,7 +19,9 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     beta_1, beta_2 : float, default 0.9 and 0.999
         At least 0, below 1.
     epsilon : float, default 1e-7
@@ -42,7 +45,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -82,7 +85,9 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     weight_decay : float, default 0.004
     beta_1, beta_2 : float, default 0.9 and 0.999
         At least 0, below 1.
@@ -92,7 +97,7 @@ class AdamW(Adam):
     epsilon_form : {"uncorrected", "corrected"}, default "uncorrected"
         As in `Adam`; "corrected" is PyTorch's.
     **options
-        What every optimizer takes: `Options`.
+        What every optimizer takes: `OptionsBesideDecay`.
 
     Examples
     --------
@@ -105,7 +110,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,

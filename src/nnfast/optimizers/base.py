@@ -10,13 +10,10 @@ import warnings
 import weakref
 from typing import Any, ClassVar, Protocol, Self, TypedDict, overload
 
-import numpy as np
-
 from .. import _core
-from ..attributes import Guarded, refuse_ignored_methods
-from ..data.tensors import Variable
-from ..errors import cut
+from ..attributes import refuse_ignored_methods
 from ..names import nearest, represent
+from .rate import Rated, Schedule, checked_number
 
 
 class Named(Protocol):
@@ -47,7 +44,7 @@ class OptionsBesideDecay(TypedDict, total=False):
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
     name: str | None
-    lr: float
+    lr: float | Schedule
     decay: float | None
 
 
@@ -72,7 +69,7 @@ _UNSUPPORTED = (
 )
 
 
-class Optimizer(Guarded):
+class Optimizer(Rated):
     """Base of the optimizers.
 
     The arguments of the constructor are attributes, and to set one takes effect from the next step that the
@@ -81,7 +78,8 @@ class Optimizer(Guarded):
     Attributes
     ----------
     learning_rate : float
-        Finite, >= 0; callbacks may set it between steps.
+        Finite, >= 0; callbacks may set it between steps. Of an optimizer that was made with a schedule it is the
+        rate of the next step, and can be set to another schedule only.
     rule : str
         Row of the engine's table that does the update.
     iterations : int
@@ -100,10 +98,10 @@ class Optimizer(Guarded):
         "rule": "It follows from the other settings.",
     }
 
-    def __init__(self, learning_rate: float, options: Options, **hyper: float | None) -> None:
+    def __init__(self, learning_rate: float | Schedule, options: Options, **hyper: float | None) -> None:
         self._trainer: weakref.ref[Stepper] | None = None
         self._refuse(options)
-        settings = {"learning_rate": learning_rate, **hyper}
+        settings: dict[str, float | Schedule | None] = {"learning_rate": learning_rate, **hyper}
         self._rename(settings, options)
         self.name = options.get("name") or type(self).__name__
         for key, value in settings.items():
@@ -124,12 +122,11 @@ class Optimizer(Guarded):
                 )
         if options.get("decay"):
             raise ValueError(
-                f"{kind}: decay must be 0, as it is not supported yet, got {options['decay']!r}. Set the rate from a "
-                "callback: in on_train_batch_begin, optimizer.learning_rate = learning_rate / (1 + decay * "
-                "optimizer.iterations)."
+                f"{kind}: decay must be 0, as it is not supported yet, got {options['decay']!r}. The rate "
+                "that it gave is learning_rate=optimizers.schedules.InverseTimeDecay(learning_rate, 1, decay)."
             )
 
-    def _rename(self, settings: dict[str, float | None], options: Options) -> None:
+    def _rename(self, settings: dict[str, float | Schedule | None], options: Options) -> None:
         """Take arguments of older Keras for what they are now, with one warning for all."""
         said = []
         if "lr" in options:
@@ -165,14 +162,6 @@ class Optimizer(Guarded):
                     obj=self,
                 )
         super().__setattr__(name, value)
-
-    @property
-    def learning_rate(self) -> float:
-        return Variable(self._learning_rate, self, "learning_rate")
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = checked_number("learning_rate", value)
 
     def hyper(self) -> tuple[float, ...]:
         """Current hyperparameters, in the order of the engine's table."""
@@ -233,7 +222,7 @@ class Optimizer(Guarded):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, with the current values."""
-        return {"learning_rate": self.learning_rate}
+        return {"learning_rate": self._rate_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -245,31 +234,6 @@ class Optimizer(Guarded):
 
     def __repr__(self) -> str:
         return represent(self)
-
-
-def checked_number(name: str, value: float, bound: float = math.inf) -> float:
-    """The value as a float from 0 up to, and without, the bound.
-
-    Raises
-    ------
-    TypeError
-        Not a number.
-    ValueError
-        Out of range.
-    """
-    try:
-        if isinstance(value, str | bytes) or getattr(value, "dtype", np.dtype(float)).kind not in "biuf":
-            raise TypeError
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    except (TypeError, ValueError):
-        hint = " For a schedule use callbacks.LearningRateScheduler." if callable(value) else ""
-        raise TypeError(f"{name} must be a number, got {cut(value)}.{hint}") from None
-    if not 0 <= number < bound:
-        limit = "finite" if bound == math.inf else f"below {bound:g}"
-        raise ValueError(f"{name} must be at least 0 and {limit}, got {number!r}.")
-    return number
 
 
 class Hyper:

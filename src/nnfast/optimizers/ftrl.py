@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Unpack
 
-from .base import Hyper, Optimizer, Options, checked_number
+from .base import Hyper, Optimizer, Options
+from .rate import Schedule, checked_number
 
 
 class Ftrl(Optimizer):
@@ -16,8 +17,10 @@ class Ftrl(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
         Above 0 in every step.
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     learning_rate_power : float, default -0.5
         At most 0; 0 is a constant rate.
     initial_accumulator_value : float, default 0.1
@@ -43,7 +46,7 @@ class Ftrl(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         learning_rate_power: float = -0.5,
         initial_accumulator_value: float = 0.1,
         l1_regularization_strength: float = 0.0,

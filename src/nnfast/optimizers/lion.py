@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from .base import UP_TO_ONE, Hyper, Optimizer, Options
+from .rate import Schedule
 
 
 class Lion(Optimizer):
@@ -15,7 +16,9 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     beta_1, beta_2 : float, default 0.9 and 0.99
         beta_1 above 0; both at most 1.
     **options
@@ -32,7 +35,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.99,
         **options: Unpack[Options],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from .base import Hyper, Optimizer, Options
+from .rate import Schedule
 
 
 class Nadam(Optimizer):
@@ -15,7 +16,9 @@ class Nadam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float, schedule or callable, default 0.001
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     beta_1, beta_2 : float, default 0.9 and 0.999
         At least 0, below 1.
     epsilon : float, default 1e-7
@@ -34,7 +37,7 @@ class Nadam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from .base import UP_TO_ONE, Hyper, Optimizer, Options
+from .rate import Schedule
 
 
 class SGD(Optimizer):
@@ -16,7 +17,9 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float, schedule or callable, default 0.01
+        A number; a schedule of `optimizers.schedules`; a function of nothing, called before each step, or of the
+        step, from 0.
     momentum : float, default 0.0
         At least 0, at most 1.
     nesterov : bool, default False
@@ -31,7 +34,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: float | Schedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         **options: Unpack[Options],

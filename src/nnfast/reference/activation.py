@@ -74,12 +74,38 @@ def _softmax_backward(da: Array, a: Array, parameter: float) -> None:
     da *= a
 
 
+def _leaky_relu_forward(z: Array, slope: float) -> None:
+    np.multiply(z, slope, out=z, where=~(z > 0.0))
+
+
+def _leaky_relu_backward(da: Array, a: Array, slope: float) -> None:
+    np.multiply(da, slope, out=da, where=~(a > 0.0))
+
+
+def _elu_forward(z: Array, alpha: float) -> None:
+    below = ~(z > 0.0)
+    z[below] = alpha * np.expm1(z[below])
+
+
+def _elu_backward(da: Array, a: Array, alpha: float) -> None:
+    """Below 0 the slope is alpha exp(z) = a + alpha."""
+    np.multiply(da, a + alpha, out=da, where=~(a > 0.0))
+
+
 ACTIVATIONS = {
     "linear": Activation(_keep, _keep, saturation=(-1e4, 0.0, 1e4)),
     "relu": Activation(_relu_forward, _relu_backward, saturation=(0.0, 0.0, 1e4), kinks=(0.0,)),
     "sigmoid": Activation(sigmoid_forward, _sigmoid_backward, saturation=(0.0, 0.5, 1.0), parameter=1.0),
     "tanh": Activation(_tanh_forward, _tanh_backward, saturation=(-1.0, 0.0, 1.0)),
     "softmax": Activation(_softmax_forward, _softmax_backward, saturation=(0.0, 0.0, 1.0)),
+    "leaky_relu": Activation(
+        _leaky_relu_forward,
+        _leaky_relu_backward,
+        saturation=(-2e3, 0.0, 1e4),
+        parameter=0.2,
+        kinks=(0.0,),
+    ),
+    "elu": Activation(_elu_forward, _elu_backward, saturation=(-1.0, 0.0, 1e4), parameter=1.0, kinks=(0.0,)),
 }
 
 

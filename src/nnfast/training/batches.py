@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..callbacks import CallbackList
 from ..errors import NonFiniteError
+from ..optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from ..network import Run
 
 Progress = Callable[[int], None] | None
 
@@ -54,3 +61,37 @@ def run(
         if kind == "train" and listeners.model.stop_training:
             return stop
     return rows
+
+
+def step_by_step(
+    run: Run,
+    order: NDArray[np.uint32] | None,
+    starts: range,
+    stop: int,
+    optimizer: Optimizer,
+    totals: NDArray[np.float64],
+    on_progress: Progress,
+    room: NDArray[np.float32] | None = None,
+) -> None:
+    """Steps, each a native call of its own, for a learning rate that is only known right before its step.
+
+    Parameters
+    ----------
+    run, order, totals
+        Of `Run.step`.
+    starts : range
+        Where each batch begins; its step is the batch size.
+    stop : int
+        Where the last batch ends.
+    optimizer : Optimizer
+    on_progress : callable (int), optional
+        Called after each step with the number of rows done.
+    room : ndarray, shape (stop - start, K), optional
+        Filled with the outputs, of a run that keeps them.
+    """
+    for start in starts:
+        end = min(start + starts.step, stop)
+        outputs = None if room is None else room[start - starts.start : end - starts.start]
+        run.step(order, start, end, optimizer.hyper(), totals, None, outputs=outputs)
+        if on_progress is not None:
+            on_progress(end - starts.start)

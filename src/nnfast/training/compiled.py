@@ -55,7 +55,7 @@ class Compiled(Guarded):
         if not isinstance(model, Network):
             raise TypeError(f"model must be a Sequential, got {cut(model)}.")
         self.optimizer = optimizers.get(optimizer)
-        self.loss = losses.get(loss)
+        self.loss = losses.get(_of_one_output("loss", loss, model))
         self.metrics = tuple(metrics_module.get_all(metrics))
         self.weighted_metrics = tuple(metrics_module.get_weighted(weighted_metrics, self.metrics))
         self.backend = backend
@@ -387,6 +387,21 @@ def _descriptions(metrics: Iterable[metrics_module.Metric]) -> list[dict[str, An
             "Pass them to compile again after loading."
         )
     return [description for description in found.values() if description is not None]
+
+
+def _of_one_output(argument: str, given: object, model: Network) -> object:
+    """What is given for the one output of a model, out of a list of one or of a dict under the output's name."""
+    if isinstance(given, list | tuple | Mapping) and not (
+        isinstance(given, Mapping) and "class_name" in given
+    ):
+        output = model.layers[-1].name if model.layers else None
+        if len(given) != 1 or (isinstance(given, Mapping) and output not in (None, *given)):
+            raise ValueError(
+                f"{argument} must be one, as the model has one output, {output!r}, got {given!r}. "
+                f"Pass it by itself, in a list of one, or in a dict of one under that name."
+            )
+        return next(iter(given.values() if isinstance(given, Mapping) else given))
+    return given
 
 
 def _trainer_of(model: Any) -> Compiled:

@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ..callbacks import Callback, CallbackList, History, Logs, TerminateOnNaN, as_list, progress
+from ..callbacks import (
+    BackupAndRestore,
+    Callback,
+    CallbackList,
+    History,
+    Logs,
+    TerminateOnNaN,
+    as_list,
+    progress,
+)
 from ..data.sources import rows_of
 from ..errors import NonFiniteError, cut
 from . import batches
@@ -231,7 +240,10 @@ class Trainer(Compiled):
         logs: Logs = {}
         try:
             listeners.call("on_train_begin", {})
-            for epoch in epochs:
+            backups = [
+                callback.resumes_at for callback in callbacks if isinstance(callback, BackupAndRestore)
+            ]
+            for epoch in range(max([epochs.start, *backups]), epochs.stop):
                 listeners.call("on_epoch_begin", epoch, {})
                 try:
                     logs = self._means(totals, train(), watch)
@@ -273,8 +285,14 @@ class Trainer(Compiled):
         on_progress = listeners.on_progress()
 
         def step(start: int, stop: int, on_progress: batches.Progress) -> None:
+            optimizer = self.optimizer
             room = watch.room(start, stop) if watch else None
-            run.step(order, start, stop, self.optimizer.hyper(), totals, on_progress, outputs=room)
+            if optimizer.asks_each_step:
+                starts = range(start, stop, batch_size)
+                batches.step_by_step(run, order, starts, stop, optimizer, totals, on_progress, room)
+                return
+            rates = optimizer.rates(-(-(stop - start) // batch_size))
+            run.step(order, start, stop, optimizer.hyper(), totals, on_progress, rates, room)
 
         def logs(_: int, stop: int) -> Logs:
             return self._means(totals, stop, watch)
