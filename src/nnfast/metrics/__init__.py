@@ -13,6 +13,12 @@ from typing import Any
 from ..names import unknown_attribute
 from .auc import AUC
 from .base import Metric, forget_names
+from .best_at import (
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+)
 from .choice import (
     KNOWN_CLASSES,
     bind,
@@ -29,11 +35,7 @@ from .confusion import (
     FalseNegatives,
     FalsePositives,
     Precision,
-    PrecisionAtRecall,
     Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
     TrueNegatives,
     TruePositives,
 )
