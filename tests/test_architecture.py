@@ -22,7 +22,9 @@ LONGEST = 500
 ORDER = (
     (
         "version",
+        "scope",
         "names",
+        "arguments",
         "attributes",
         "errors",
         "unbuilt",
@@ -35,18 +37,21 @@ ORDER = (
     ("data", "kernels"),
     ("reference",),
     ("activations", "losses", "metrics", "optimizers", "initializers"),
-    ("layers",),
+    ("layers", "ops"),
+    ("backend",),
     ("callbacks",),
-    ("network",),
+    ("network", "older"),
     ("training",),
-    ("files", "utils"),
+    ("files",),
     ("models",),
     ("saving", "trainer", "descent", "datasets", "info"),
     ("compare",),
     ("plot",),
+    ("utils",),
+    ("compat", "wrappers"),
     ("thesis",),
     ("",),  # the package itself, which knows all names
-    ("cli",),
+    ("cli", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 

@@ -67,7 +67,7 @@ FRAME = pandas.DataFrame({"age": [1.0] * 6, "city": list("abcdef")})
 DATA = [
     (classifier, None, LABELS, TypeError, "x must hold real numbers, got None. Pass an array"),
     (classifier, X, None, ValueError, "y must be given"),
-    (classifier, (row for row in X), LABELS, TypeError, "x must hold real numbers, got a generator. Pass an array, a list or a DataFrame: list(x)"),
+    (classifier, (row for row in X), LABELS, TypeError, "a generator"),
     (classifier, X.astype(object), LABELS, TypeError, "x must hold real numbers, got dtype object with numbers in it. Convert it: x.astype(float)"),
     (classifier, X.astype(complex), LABELS, TypeError, "got dtype complex128. Use its real part"),
     (classifier, X.astype(str), LABELS, TypeError, "got dtype <U32, numbers written as text. Convert it: x.astype(float)"),

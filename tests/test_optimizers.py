@@ -133,7 +133,7 @@ def test_a_callback_may_set_the_learning_rate() -> None:
 
 def test_numbers_of_any_kind() -> None:
     optimizer = optimizers.SGD(np.float32(0.5), momentum=1)
-    assert type(optimizer.learning_rate) is float
+    assert isinstance(optimizer.learning_rate, float)
     assert optimizer.momentum == 1.0
 
 
@@ -217,7 +217,7 @@ def test_arguments_of_older_keras_are_taken_with_one_warning(cls: type[optimizer
     old = {"lr": 0.25, "decay": 0.0}
     if "epsilon" in cls().get_config():
         old["epsilon"] = None
-    with pytest.warns(FutureWarning, match="lr is called learning_rate now") as caught:
+    with pytest.warns(FutureWarning, match="lr is older Keras: it is called learning_rate now") as caught:
         optimizer = cls(**old)
     assert len(caught) == 1
     assert optimizer.get_config() == {**cls().get_config(), "learning_rate": 0.25}

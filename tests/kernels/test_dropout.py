@@ -319,7 +319,7 @@ def test_two_layers_of_one_seed_have_different_masks() -> None:
             nn.layers.Dense(1),
         ]
     )
-    assert [op.kind for op in made.ops()] == ["dropout", "dropout", "dense"]
+    assert [op.kind for op in made._ops()] == ["dropout", "dropout", "dense"]
     both = reference.dropout_mask(0.5, 1, 0, 1, 50, 64) & reference.dropout_mask(0.5, 1, 1, 1, 50, 64)
     assert 0.2 < both.mean() < 0.3
 

@@ -102,8 +102,8 @@ def test_wine(use_threads: Callable[[int], None]) -> None:
         "  4  gradient and update of own columns, by columns, no barrier",
         "  - skip_zeros     inputs are not mostly zero",
         "  + single_output  the hidden gradient is formed where it is used",
-        "  - few_rows       workers own columns, of all rows",
         "  - serial_layers  the single output has passes of its own",
+        "  - few_rows       workers own columns, of all rows",
     )
     assert has(prepare(WINE, 16), "  - single_output  the batch is too small")
     assert has(
@@ -278,7 +278,7 @@ def test_bits_of_what_is_trained_alone(
     assert not any(slot.any() for slots in none[1:-1] for slot in slots)
 
 
-def test_flags_hold_for_runs_prepared_from_now_on(rng: np.random.Generator) -> None:
+def test_flags_hold_from_the_next_step_on_for_runs_prepared_before_too(rng: np.random.Generator) -> None:
     x, y = floats(rng, 8, 11), floats(rng, 8, 1)
     net = _core.Net(*WINE[:2])
     net.compile(WINE[2], False, "sgd", ())
@@ -289,5 +289,9 @@ def test_flags_hold_for_runs_prepared_from_now_on(rng: np.random.Generator) -> N
     net.prepare(x, y, None, 8).step(None, 0, 8, (0.1,), np.zeros(1), None)
     assert same_bits([start, net.params])
     assert net.step == 1
+    free.step(None, 0, 8, (0.1,), np.zeros(1), None)
+    assert same_bits([start, net.params])
+    assert net.step == 2
+    net.trainable = [True, True]
     free.step(None, 0, 8, (0.1,), np.zeros(1), None)
     assert not same_bits([start, net.params])

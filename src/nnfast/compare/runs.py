@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, metrics, optimizers, utils
+from .. import _core, metrics, optimizers
 from ..callbacks import Logs, TerminateOnNaN, TimeHistory
 from ..models import Sequential
 from ..threads import share_threads
+from ..training.health import dead_units
 from .display import Display
 from .journal import Record
 from .plan import Cell, Plan, Rows
@@ -90,7 +91,7 @@ def _run(plan: Plan, cell: Cell, watch: Watch) -> Record:
         "seconds": sum(watch.times),
         **{name: values[-1] for name, values in history.items()},
         **{f"test_{name}": value for name, value in scores.items()},
-        "dead_units": utils.dead_units(model, x),
+        "dead_units": dead_units(model, x),
         "diverged": not math.isfinite(history["loss"][-1]),
         "history": history,
     }

@@ -77,9 +77,7 @@ class StandIn(types.ModuleType):
 
 def stand_in(name: str) -> types.ModuleType:
     """The module of that name, in a process that may not have called `install` yet."""
-    from . import install
-
-    install()
+    importlib.import_module(__package__).install()  # at run time, as what installs it imports this module
     return importlib.import_module(name)
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from ..errors import cut
 from . import functions
 from .base import Metric, keras_name
 from .functions import Array, same_rank
@@ -136,7 +137,7 @@ class MeanOfRows(_Averaging):
             cls.function = staticmethod(function)
 
     def __init__(self, name: str | None = None, dtype: object = None) -> None:
-        super().__init__(name or keras_name(type(self).__name__), dtype)
+        super().__init__(keras_name(type(self).__name__) if name is None else name, dtype)
         self._arguments = {}
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -197,8 +198,12 @@ class BinaryAccuracy(MeanOfRows):
 
     def __init__(self, name: str | None = None, dtype: object = None, threshold: float = 0.5) -> None:
         super().__init__(name, dtype)
-        if isinstance(threshold, bool | str) or not math.isfinite(threshold or 0) or threshold is None:
-            raise ValueError(f"threshold must be a finite number, got {threshold!r}.")
+        try:
+            finite = not isinstance(threshold, bool) and math.isfinite(threshold)
+        except (TypeError, OverflowError):
+            finite = False
+        if not finite:
+            raise ValueError(f"threshold must be a finite number, got {cut(threshold)}.")
         self.threshold = threshold
         self._arguments = {"threshold": threshold}
         if threshold != 0.5:  # of this object; the class has that of probabilities

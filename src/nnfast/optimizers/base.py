@@ -6,12 +6,12 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import warnings
 import weakref
 from typing import Any, ClassVar, Protocol, Self, TypedDict, overload
 
 from .. import _core
 from ..attributes import refuse_ignored_methods
+from ..errors import warn
 from ..names import nearest, represent
 from .rate import Rated, Schedule, checked_number
 
@@ -131,15 +131,14 @@ class Optimizer(Rated):
         said = []
         if "lr" in options:
             settings["learning_rate"] = options["lr"]
-            said.append("lr is called learning_rate now")
+            said.append("lr is older Keras: it is called learning_rate now")
         if "decay" in options:
             said.append("decay is a schedule now, and 0 is none")
         if settings.get("epsilon", 0.0) is None:
             settings["epsilon"] = 1e-7
             said.append("epsilon=None is 1e-07 now")
         if said:
-            message = f"{type(self).__name__}: {'; '.join(said)}."
-            warnings.warn(message, FutureWarning, stacklevel=4)
+            warn(FutureWarning(f"{type(self).__name__}: {'; '.join(said)}."))
 
     @property
     def rule(self) -> str:
