@@ -4,6 +4,7 @@ One set of flags for all files and all machines: instruction sets are chosen by 
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -26,15 +27,24 @@ if sanitizers := os.environ.get("NNFAST_SANITIZE"):  # e.g. "address,undefined",
         "-fno-omit-frame-pointer",
         "-g",
         "-fno-wrapv",
+        "-O1",  # with the checks in, -O3 takes minutes to compile and makes little that is faster
     ]
     compile_args += flags
     link_args += flags
 
 
 class Build(build_ext):
-    """The usual build, with a word for whoever has no compiler: nnfast is its engine, so there is nothing to fall back to."""
+    """The usual build, a file on each processor, with a word for whoever has no compiler: nnfast is its engine, so there is nothing to fall back to."""
 
     def build_extensions(self) -> None:
+        compile_files = self.compiler.compile
+
+        def compile_side_by_side(sources: list[str], *args: object, **kwargs: object) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                parts = pool.map(lambda source: compile_files([source], *args, **kwargs), sources)
+                return [compiled for part in parts for compiled in part]
+
+        self.compiler.compile = compile_side_by_side
         try:
             super().build_extensions()
         except (CompileError, PlatformError, OSError) as error:
