@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nnfast import _core, kernels, reference
+from tests.hyper import USUAL
 
 BACKENDS = {"native": kernels, "reference": reference}
 SIZES = {
@@ -17,7 +18,6 @@ SIZES = {
     "wine 11-128": (11, 128),
     "wine 128-1": (128, 1),
 }
-HYPER = {"learning_rate": 0.01, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}
 
 
 @pytest.fixture(params=BACKENDS)
@@ -52,10 +52,10 @@ def bench_backward(benchmark: Any, backend: ModuleType, size: str, batch_size: i
 
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
 def bench_backward_update(benchmark: Any, backend: ModuleType, rule: str) -> None:
-    names, slots = _core.RULES[rule]
+    names, _, starts = _core.RULES[rule]
     w, b = floats(784, 128), floats(128)
-    state = [(np.zeros_like(w), np.zeros_like(b)) for _ in slots]
-    hyper = [HYPER[name] * 1e-3 if name == "learning_rate" else HYPER[name] for name in names]
+    state = [(np.full_like(w, start), np.full_like(b, start)) for start in starts]
+    hyper = [1e-5 if name == "learning_rate" else USUAL[name] for name in names]
     benchmark(backend.dense_backward_update, w, b, floats(32, 128), floats(32, 784), rule, hyper, state, 1)
 
 
@@ -77,14 +77,14 @@ def bench_loss(benchmark: Any, backend: ModuleType, loss: str) -> None:
 
 @pytest.mark.parametrize("rule", _core.RULES)
 def bench_update(benchmark: Any, backend: ModuleType, rule: str) -> None:
-    names, slots = _core.RULES[rule]
+    names, _, starts = _core.RULES[rule]
     w = floats(100_000)
     benchmark(
         backend.update,
         w,
         floats(100_000),
-        [np.zeros_like(w) for _ in slots],
+        [np.full_like(w, start) for start in starts],
         rule,
-        [HYPER[n] for n in names],
+        [USUAL[name] for name in names],
         1,
     )
