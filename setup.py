@@ -14,8 +14,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, PlatformError
 
 # -ffp-contract=off: only the fused multiply-adds that are written down, so that every instruction set rounds alike.
-# No flag that changes the meaning of floating point. -fwrapv, which most Pythons add anyway: in vmath.h the integers of lanes that are not selected may wrap.
-compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fwrapv", "-fvisibility=hidden", "-g0", "-pthread"]
+# No flag that changes the meaning of floating point.
+compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0", "-pthread"]
 link_args = ["-pthread"]
 macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
 
@@ -24,6 +24,7 @@ if sanitizers := os.environ.get("NNFAST_SANITIZE"):  # e.g. "address,undefined",
         f"-fsanitize={sanitizers}",
         "-fno-sanitize-recover=all",
         "-fno-omit-frame-pointer",
+        "-fno-wrapv",  # Python's own -fwrapv defines signed overflow, and so hides it from the sanitizer
         "-g",
         "-O1",  # with the checks in, -O3 takes minutes to compile and makes little that is faster
     ]

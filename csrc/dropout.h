@@ -6,8 +6,6 @@
 
 #include "vec.h"
 
-typedef uint32_t uvec __attribute__((vector_size(4 * VW)));
-
 /* "lowbias32" of Wellons' hash prospector, with the second half of the key in its middle. */
 INLINE uvec unit_hash(uvec unit, const uint32_t *key) {
     uvec h = unit * 0x9e3779b1u + key[0];

@@ -217,6 +217,7 @@ INLINE ptrdiff_t vindices(int32_t *list, unsigned mask, ptrdiff_t i) {
  */
 
 typedef int32_t ivec __attribute__((vector_size(4 * VW)));
+typedef uint32_t uvec __attribute__((vector_size(4 * VW))); /* for sums that may wrap */
 
 INLINE vec vzero(void) { return vset(0.0f); }
 

@@ -18,7 +18,7 @@ INLINE vec vexp(vec x) {
         12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits */
     const vec shifted = vfma(x, vset(1.44269504088896341f), magic);
     const vec n = shifted - magic;
-    const ivec k = (ivec)shifted - (ivec)magic;
+    const uvec k = (uvec)shifted - (uvec)magic; /* wraps where x is out of range, and is not selected then */
     vec r = vfnma(n, vset(0.693359375f), x);
     r = vfma(n, vset(2.12194440e-4f), r);
     vec p = vset(1.9875691500e-4f);
@@ -28,8 +28,8 @@ INLINE vec vexp(vec x) {
     p = vfma(p, r, vset(1.6666665459e-1f));
     p = vfma(p, r, vset(5.0000001201e-1f));
     p = vfma(p, r * r, r) + 1.0f;
-    const ivec half = k >> 1; /* 2^n in two factors: n reaches 128, whose power is no float */
-    p = p * (vec)((half + 127) << 23) * (vec)((k - half + 127) << 23);
+    const uvec half = (uvec)((ivec)k >> 1); /* 2^n in two factors: n reaches 128, whose power is no float */
+    p = p * (vec)((half + 127u) << 23) * (vec)((k - half + 127u) << 23);
     p = vselect((ivec)(x > vset(88.72283905206835f)), vset(__builtin_inff()), p);
     p = vselect((ivec)(x < vset(-87.33654475f)), vzero(), p);
     return vselect((ivec)(x != x), x, p);
