@@ -109,6 +109,15 @@ static bool agrees(const contestant *c, const nn_data *const *data, int count, u
     return true;
 }
 
+static nn_op dense(int input, int outputs, const nn_activation *activation) {
+    return (nn_op){.kind = nn_op_kinds(0),
+                   .input = input,
+                   .outputs = outputs,
+                   .activation = activation,
+                   .bias = true,
+                   .trainable = true};
+}
+
 int main(int count, char **arguments) {
     const nn_kernels *kernels = nn_kernels_select(count > 1 ? arguments[1] : NULL);
     if (!kernels) return fprintf(stderr, "this machine cannot run %s\n", arguments[1]), 2;
@@ -137,56 +146,17 @@ int main(int count, char **arguments) {
             column[row_start[r + 1]++] = i;
         }
     }
-    const nn_op_kind *const dense = nn_op_kinds(0), *const dropout = nn_op_kinds(2);
-    const nn_op deep[3] = {
-        {.kind = dense,
-         .input = NN_INPUT,
-         .outputs = 129,
-         .activation = relu,
-         .bias = true,
-         .trainable = true},
-        {.kind = dense, .input = 0, .outputs = 33, .activation = tanh, .bias = true, .trainable = true},
-        {.kind = dense,
-         .input = 1,
-         .outputs = OUTPUTS,
-         .activation = softmax,
-         .bias = true,
-         .trainable = true},
-    };
-    const nn_op regression[2] = {
-        {.kind = dense,
-         .input = NN_INPUT,
-         .outputs = 129,
-         .activation = relu,
-         .bias = true,
-         .trainable = true},
-        {.kind = dense,
-         .input = 0,
-         .outputs = 1,
-         .activation = kernels->activations,
-         .bias = true,
-         .trainable = true},
-    };
-    const nn_op dropped[3] = {
-        {.kind = dense,
-         .input = NN_INPUT,
-         .outputs = 129,
-         .activation = relu,
-         .bias = true,
-         .trainable = true},
-        {.kind = dropout,
-         .input = 0,
-         .outputs = 129,
-         .activation = kernels->activations,
-         .dropout = nn_dropout_of(0.3),
-         .seed = 5},
-        {.kind = dense,
-         .input = 1,
-         .outputs = OUTPUTS,
-         .activation = softmax,
-         .bias = true,
-         .trainable = true},
-    };
+    const nn_activation *const linear = kernels->activations;
+    const nn_op deep[3] = {dense(NN_INPUT, 129, relu), dense(0, 33, tanh), dense(1, OUTPUTS, softmax)};
+    const nn_op regression[2] = {dense(NN_INPUT, 129, relu), dense(0, 1, linear)};
+    const nn_op dropped[3] = {dense(NN_INPUT, 129, relu),
+                              {.kind = nn_op_kinds(2),
+                               .input = 0,
+                               .outputs = 129,
+                               .activation = linear,
+                               .dropout = nn_dropout_of(0.3),
+                               .seed = 5},
+                              dense(1, OUTPUTS, softmax)};
     const nn_data zeros = {.x = x, .y = {.labels = y}, .n = ROWS},
                   csr = {.csr = {row_start, column, value}, .y = {.labels = y}, .n = ROWS};
     const nn_data numbers = {.x = full, .y = {.values = number}, .n = ROWS};

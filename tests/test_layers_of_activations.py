@@ -50,8 +50,11 @@ def test_values_of_keras() -> None:
 
 
 def test_old_and_refused_arguments() -> None:
-    with pytest.warns(FutureWarning, match="alpha is called negative_slope now"):
+    with pytest.warns(
+        FutureWarning, match="alpha=.* is older Keras: it is called negative_slope now"
+    ) as seen:
         assert layers.LeakyReLU(alpha=0.1).negative_slope == 0.1
+    assert seen[0].filename == __file__
     for make, message in (
         (lambda: layers.ReLU(6.0), "ReLU has no max_value"),
         (lambda: layers.ReLU(threshold=1.0), "no threshold here"),

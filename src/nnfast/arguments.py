@@ -23,6 +23,7 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "W_regularizer": ("kernel_regularizer",),
     "b_constraint": ("bias_constraint",),
     "b_regularizer": ("bias_regularizer",),
+    "alpha": ("negative_slope",),  # of LeakyReLU
     "batch_input_shape": ("input_shape",),
     "batch_shape": ("shape",),
     "beta_init": ("beta_initializer",),

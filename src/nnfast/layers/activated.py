@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -110,8 +109,6 @@ class LeakyReLU(_Elementwise):
         At least 0.
     name, input_shape, trainable
         As for every layer.
-    alpha : float, optional
-        The name of `negative_slope` in older Keras.
     """
 
     negative_slope: Final[float]
@@ -122,11 +119,7 @@ class LeakyReLU(_Elementwise):
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
         trainable: bool = True,
-        alpha: float | None = None,
     ) -> None:
-        if alpha is not None:
-            warnings.warn("LeakyReLU: alpha is called negative_slope now.", FutureWarning, stacklevel=2)
-            negative_slope = alpha
         super().__init__(name, input_shape, trainable)
         self.negative_slope = _checked("negative_slope", negative_slope)
 
