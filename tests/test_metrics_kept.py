@@ -255,3 +255,32 @@ def test_runs_of_a_grid_count_for_themselves() -> None:
     one, two = run(1), run(4)
     assert [r["auc"] for r in one] == [r["auc"] for r in two]
     assert {r["batch_size"]: r["updates"] for r in one} == {7: 10, 16: 5}
+
+
+@pytest.mark.parametrize("thresholds", [None, [0.25, 0.3, 0.9]])
+def test_nan_is_above_no_threshold(thresholds: list[float] | None) -> None:
+    counts = metrics.TruePositives(thresholds=thresholds)
+    counts.update_state([1.0, 1.0], [np.nan, 0.95])
+    assert np.all(np.asarray(counts.result()) == 1.0)
+    area = metrics.AUC()
+    area.update_state([1.0, 0.0], [np.nan, 0.5])
+    assert area.result() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "y_true", "y_pred", "message"),
+    [
+        (
+            metrics.TopKCategoricalAccuracy(),
+            [[1, 0]],
+            [[1.0, 0.0, 0.0]],
+            r"same shape \(N, K\), got \(1, 2\) and",
+        ),
+        (metrics.TopKCategoricalAccuracy(), [], [], r"same shape \(N, K\), got \(0,\)"),
+        (metrics.CategoricalAccuracy(), [0, 1], [[1.0, 0.0], [0.0, 1.0]], "sparse before it"),
+        (metrics.MeanIoU(2), [0, 1], [0, 1, 1], r"as many elements, got shapes \(2,\) and \(3,\)"),
+    ],
+)
+def test_shapes_that_do_not_fit(metric: metrics.Metric, y_true: object, y_pred: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        metric.update_state(y_true, y_pred)

@@ -256,3 +256,15 @@ def test_unknown_arguments_are_named() -> None:
 def test_ranges(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [0.0, lambda: 0.0, optimizers.schedules.PolynomialDecay(0.1, 1, 0.0)],
+    ids=["number", "function", "schedule"],
+)
+def test_ftrl_divides_by_its_rate(rate: object) -> None:
+    trained = model(optimizers.Ftrl(rate))
+    with pytest.raises(ValueError, match="learning rate of Ftrl must be above 0 in every step"):
+        trained.fit(X, Y, epochs=3, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in trained.get_weights())

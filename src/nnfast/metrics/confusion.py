@@ -126,7 +126,8 @@ def counts(
 
 
 def _number_below(outputs: Array, thresholds: Sequence[float] | Doubles, even: bool) -> NDArray[np.int64]:
-    """How many of the thresholds, in ascending order, each output is above."""
+    """How many of the thresholds, in ascending order, each output is above; NaN is above none."""
+    outputs = np.where(np.isnan(outputs), LOWEST, outputs)
     if not even:
         return np.searchsorted(np.sort(np.asarray(thresholds, np.float32)), outputs, side="left")
     cells = np.ceil(np.clip(outputs, 0, 1) * np.float32(len(thresholds) - 1))

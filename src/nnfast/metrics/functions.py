@@ -196,9 +196,21 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     return (first == (second > np.float32(threshold))).astype(np.float64)
 
 
+def _classes(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+    """Both as arrays, of one shape with a place for each class."""
+    targets, outputs = np.asarray(y_true), np.asarray(y_pred)
+    if targets.shape != outputs.shape or not targets.ndim or not targets.shape[-1]:
+        raise ValueError(
+            f"y_true and y_pred must have the same shape (N, K), got {targets.shape} and {outputs.shape}. "
+            "For labels take the metric of the same name with sparse before it."
+        )
+    return targets, outputs
+
+
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest output is where the target is largest, else 0."""
-    return (np.argmax(y_true, axis=-1) == np.argmax(y_pred, axis=-1)).astype(np.float64)
+    targets, outputs = _classes(y_true, y_pred)
+    return (targets.argmax(axis=-1) == outputs.argmax(axis=-1)).astype(np.float64)
 
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
@@ -209,7 +221,8 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     """1 where fewer than k outputs are larger than that of the target's class, else 0."""
-    return sparse_top_k_categorical_accuracy(np.argmax(y_true, axis=-1), y_pred, k)
+    targets, outputs = _classes(y_true, y_pred)
+    return sparse_top_k_categorical_accuracy(targets.argmax(axis=-1), outputs, k)
 
 
 def sparse_top_k_categorical_accuracy(

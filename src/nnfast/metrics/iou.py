@@ -73,6 +73,10 @@ class IoU(Metric):
             (np.asarray(part) if sparse else np.argmax(part, axis=-1)).astype(np.int64).ravel()
             for part, sparse in ((y_true, self.sparse_y_true), (y_pred, self.sparse_y_pred))
         )
+        if target.shape != output.shape:
+            raise ValueError(
+                f"y_true and y_pred must be of as many elements, got shapes {np.shape(y_true)} and {np.shape(y_pred)}."
+            )
         weight = 1 if sample_weight is None else np.asarray(sample_weight).astype(np.int64).ravel()
         weight = np.broadcast_to(weight, target.shape)
         size = self.num_classes

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .base import Hyper, Optimizer, Options
 from .rate import Schedule, checked_number
 
@@ -31,6 +34,11 @@ class Ftrl(Optimizer):
     beta : float, default 0.0
     **options
         What every optimizer takes: `Options`.
+
+    Raises
+    ------
+    ValueError
+        By `fit`: the rate of a step is 0.
 
     Examples
     --------
@@ -83,6 +91,17 @@ class Ftrl(Optimizer):
     def rule(self) -> str:
         return "ftrl" if self.learning_rate_power == -0.5 else "ftrl_power"
 
+    def hyper(self) -> tuple[float, ...]:
+        values = super().hyper()
+        _refuse_zero(values[0])
+        return values
+
+    def rates(self, steps: int) -> NDArray[np.float64] | None:
+        rates = super().rates(steps)
+        if rates is not None:
+            _refuse_zero(rates.min(initial=1.0))
+        return rates
+
     def initial_slots(self) -> tuple[float, ...]:
         return self.initial_accumulator_value, 0.0
 
@@ -96,3 +115,11 @@ class Ftrl(Optimizer):
             "beta",
         )
         return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
+
+
+def _refuse_zero(rate: float) -> None:
+    if not rate:
+        raise ValueError(
+            "the learning rate of Ftrl must be above 0 in every step, as weights are divided by it, got 0.0. "
+            "Freeze the layers (trainable=False) or end the schedule above 0."
+        )
