@@ -143,3 +143,15 @@ assert model.layers[0].activation == nnfast.activations.relu
 assert abs(model(np.ones((3, 2))).numpy().sum() - 3) < 1e-6
 """
     )
+
+
+def test_modules_list_what_they_define() -> None:
+    said(
+        """
+import importlib
+for name in ("losses", "initializers", "activations", "models"):
+    assert not {"Any", "np", "Mapping", "P"} & set(dir(importlib.import_module("keras." + name))), name
+from keras.losses import *
+assert "MeanSquaredError" in globals() and "Any" not in globals()
+"""
+    )

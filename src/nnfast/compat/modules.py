@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ..names import unknown_attribute
 
@@ -64,7 +64,7 @@ class StandIn(types.ModuleType):
         raise unknown_attribute(self.__name__, name, self._public())
 
     def _public(self) -> list[str]:
-        listed = [name for module in self._found() for name in getattr(module, "__all__", dir(module))]
+        listed = [name for module in self._found() for name in getattr(module, "__all__", _own(module))]
         own = [name for name in vars(self) if not name.startswith("_")]
         return sorted(name for name in {*listed, *own, *self._submodules} if not name.startswith("_"))
 
@@ -73,6 +73,16 @@ class StandIn(types.ModuleType):
 
     def __reduce__(self) -> tuple[Callable[[str], types.ModuleType], tuple[str]]:
         return stand_in, (self.__name__,)  # another process has nothing installed yet
+
+
+def _own(module: types.ModuleType) -> list[str]:
+    """What a module defines itself, without what it imports."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__
+        and not isinstance(value, TypeVar | ParamSpec)
+    ]
 
 
 def stand_in(name: str) -> types.ModuleType:
