@@ -155,3 +155,23 @@ from keras.losses import *
 assert "MeanSquaredError" in globals() and "Any" not in globals()
 """
     )
+
+
+def test_functions_of_tensorflow_take_its_keywords() -> None:
+    said(
+        """
+import tensorflow as tf
+assert tf.clip_by_value([1.0, 5.0], clip_value_min=0, clip_value_max=2).tolist() == [1, 2]
+assert tf.concat(values=[[1], [2]], axis=0, name="both").tolist() == [1, 2]
+assert tf.concat([[[1]], [[2]]], 1).tolist() == [[1, 2]]
+assert tf.reduce_sum(input_tensor=[[1.0, 2.0]], axis=1, keepdims=True).tolist() == [[3]]
+assert tf.one_hot(indices=[1], depth=2).tolist() == [[0, 1]]
+assert tf.math.maximum(x=1.0, y=2.0) == 2 and tf.matmul(a=[[2.0]], b=[[3.0]]).tolist() == [[6]]
+assert tf.where(tf.constant([True, False]), x=[1, 2], y=[3, 4]).tolist() == [1, 4]
+assert tf.transpose([[1, 2]], perm=[1, 0]).shape == (2, 1) and tf.cast(x=[1.5], dtype=tf.int32).tolist() == [1]
+assert tf.tanh is tf.keras.activations.tanh
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_intra_op_parallelism_threads(0)
+assert nnfast.get_num_threads() == nnfast.threads.default_threads()
+"""
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -134,6 +136,51 @@ def linspace(start: Any, stop: Any, num: int, name: str | None = None) -> Any:
     return ops.linspace(start, stop, num)
 
 
+def set_intra_op_parallelism_threads(num_threads: int) -> None:
+    """`threads.set_num_threads`; 0 is the number that nnfast begins with."""
+    threads.set_num_threads(num_threads or threads.default_threads())
+
+
+def _with_keywords(function: Callable[..., Any], *leading: str) -> Callable[..., Any]:
+    """The same function, whose first arguments have TensorFlow's names too, and which takes a `name` for a graph."""
+    if not isinstance(
+        function, types.FunctionType
+    ):  # an activation, which a Dense takes as the object that it is
+        return function
+
+    @functools.wraps(function)
+    def call(*given: Any, name: str | None = None, **options: Any) -> Any:
+        there = itertools.takewhile(options.__contains__, leading[len(given) :])
+        return function(*given, *[options.pop(key) for key in list(there)], **options)
+
+    return call
+
+
+_LEADING: Mapping[str, tuple[str, ...]] = {
+    "clip_by_value": ("t", "clip_value_min", "clip_value_max"),
+    "concat": ("values",),
+    "convert_to_tensor": ("value",),
+    "expand_dims": ("input",),
+    "identity": ("input",),
+    "matmul": ("a", "b"),
+    "norm": ("tensor",),
+    "one_hot": ("indices", "depth"),
+    "ones_like": ("input",),
+    "repeat": ("input",),
+    "reshape": ("tensor",),
+    "shape": ("input",),
+    "size": ("input",),
+    "squeeze": ("input",),
+    "stack": ("values",),
+    "tensordot": ("a", "b"),
+    "tile": ("input", "multiples"),
+    "transpose": ("a", "perm"),
+    "where": ("condition", "x", "y"),
+    "zeros_like": ("input",),
+}
+"""TensorFlow's names of first arguments, where `keras.ops` has others."""
+
+
 def _of_shape(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(shape: Any, dtype: Any = np.float32, name: str | None = None) -> Any:
@@ -189,7 +236,12 @@ _MATH_BY_OPS = {
     "tan": "tan",
     "tanh": "tanh",
 }
-_MATH = {name: getattr(ops, new) for name, new in _MATH_BY_OPS.items()} | {"argmax": argmax, "argmin": argmin}
+_MATH = {
+    name: _with_keywords(
+        getattr(ops, new), *(("input_tensor",) if name.startswith("reduce_") else ("x", "y"))
+    )
+    for name, new in _MATH_BY_OPS.items()
+} | {"argmax": argmax, "argmin": argmin}
 
 _DTYPES = {
     name: np.dtype(name)
@@ -226,7 +278,7 @@ _DEVICES = {
     "set_visible_devices": _nothing,
 }
 
-_ROOT = {
+_ROOT: dict[str, Any] = {
     "Tensor": Tensor,
     "Variable": Variable,
     "__version__": VERSION,
@@ -270,6 +322,8 @@ _ROOT = {
     **_DTYPES,
 }
 
+_ROOT |= {name: _with_keywords(_ROOT[name], *leading) for name, leading in _LEADING.items()}
+
 _NAMES: Mapping[str, Mapping[str, Any]] = {
     "tensorflow": _ROOT,
     "tensorflow.compat.v1": {**_ROOT, "enable_eager_execution": _nothing, "enable_v2_behavior": _nothing},
@@ -287,13 +341,13 @@ _NAMES: Mapping[str, Mapping[str, Any]] = {
     },
     "tensorflow.config.threading": {
         "set_inter_op_parallelism_threads": _nothing,
-        "set_intra_op_parallelism_threads": threads.set_num_threads,
+        "set_intra_op_parallelism_threads": set_intra_op_parallelism_threads,
     },
     "tensorflow.data": {"AUTOTUNE": AUTOTUNE, "Dataset": Dataset},
     "tensorflow.data.experimental": {"AUTOTUNE": AUTOTUNE},
     "tensorflow.debugging": {"set_log_device_placement": _nothing},
     "tensorflow.dtypes": {**_DTYPES, "cast": ops.cast},
-    "tensorflow.linalg": {"matmul": ops.matmul, "norm": ops.norm},
+    "tensorflow.linalg": {"matmul": _ROOT["matmul"], "norm": _ROOT["norm"]},
     "tensorflow.logging": _LOG,
     "tensorflow.math": _MATH,
     "tensorflow.nn": {"log_softmax": ops.log_softmax},
